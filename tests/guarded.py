@@ -10,10 +10,13 @@ from typing import Any
 
 Plain = dict[str, Any]
 DIGEST = "sha256:" + "a" * 64
+EXECUTION = "arn:aws:iam::123456789012:role/execution"
+ENCRYPTED = {"fileSystemId": "fs-1", "transitEncryption": "ENABLED"}
 TASK: Plain = {
     "family": "shop",
     "requiresCompatibilities": ["FARGATE"],
     "networkMode": "awsvpc",
+    "executionRoleArn": EXECUTION,
     "cpu": "512",
     "memory": "1024",
     "containerDefinitions": [
@@ -70,6 +73,8 @@ FAULTY: dict[str, list[Change]] = {
     "GD05": [(("volumes",), [{"name": "e", "host": {"sourcePath": "/var/run/docker.sock"}}])],
     "GD06": [(("pidMode",), "host"), (("ipcMode",), "host"), (("networkMode",), "host")],
     "GD07": [((*APP, "logConfiguration"), None)],
+    "GD14": [(("volumes",), [{"name": "e", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}])],
+    "GD15": [(("taskRoleArn",), EXECUTION)],
 }
 FAULTY["FG01"] += [(("cpu",), "300"), (("cpu",), None), (("memory",), "9 GB")]
 FAULTY["GD01"] += [((*APP, "user"), "0:0")]
@@ -93,7 +98,7 @@ HARMLESS: dict[str, list[Change]] = {
     "FG07": [
         (("placementConstraints",), []),
         (("volumes",), [{"name": "scratch"}]),
-        (("volumes",), [{"name": "e", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]),
+        (("volumes",), [{"name": "e", "efsVolumeConfiguration": ENCRYPTED}]),
     ],
     "FG08": [((*APP, "links"), []), ((*APP, "dnsServers"), [])],
     "FG09": [
@@ -116,6 +121,8 @@ HARMLESS: dict[str, list[Change]] = {
     "GD05": [(("volumes",), [{"name": "e", "host": {}}])],
     "GD06": [(("pidMode",), "task")],
     "GD07": [((*APP, "logConfiguration", "logDriver"), "splunk")],
+    "GD14": [(("volumes",), [{"name": "e", "efsVolumeConfiguration": ENCRYPTED}])],
+    "GD15": [(("taskRoleArn",), "arn:aws:iam::123456789012:role/shop")],
 }
 
 DOCKERFILE = f"""\

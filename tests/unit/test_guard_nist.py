@@ -7,13 +7,14 @@ from datetime import date
 
 import pytest
 
+from kirikae.guard.archives import images
 from kirikae.guard.checks import CHECKS, NIST, PROFILES, Asked, looked_at
 from kirikae.guard.limits import limits
 from kirikae.guard.nist import answered, clauses
 from kirikae.guard.reading import objects_in
 from kirikae.guard.seen import Outcome
 from kirikae.model.said import Words, words_of
-from tests import guarded
+from tests import guarded, images_made
 from tests.command import run
 
 ASKED = Asked(PROFILES, limits(date(2026, 11, 28)))
@@ -94,3 +95,18 @@ def test_the_verb_answers_in_both_languages(tmp_path, monkeypatch):
     assert len(plain["clauses"]) == 24 and plain["outcome"] == "done"
     assert "責任共有" in run("guard", "nist", "good.json", "--lang", "ja").stdout
     assert run("guard", "nist", "good.json", "--strict").exit_code == 6
+
+
+def test_secrets_are_green_only_where_the_images_of_the_tasks_were_opened(tmp_path):
+    """One that is another image than the task's does not count."""
+    path = tmp_path / "image.tar"
+    things = objects_in(*task())
+    for tag, outcome in (
+        (things[0].plain["containerDefinitions"][0]["image"], Outcome.PASS),
+        ("other:r1", Outcome.NOT_CHECKED),
+    ):
+        path.write_bytes(images_made.docker([images_made.layer([])], tags=[tag]))
+        both = [*things, *images("image", path)]
+        found = {each.clause.number: each for each in answered(both, looked_at(both, ASKED))}
+        assert found["4.1.4"].outcome is outcome
+        assert found["4.1.2"].outcome is Outcome.PASS

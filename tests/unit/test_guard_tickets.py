@@ -88,9 +88,12 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
+        if "page" not in asked:
+            number = int(self.path.rpartition("/")[2])
+            return self._answer(200, self.server.issues[number - 1])
         page = int(asked["page"][0])
         many = int(asked["per_page"][0])
-        self._answer(200, self.server.issues[(page - 1) * many : page * many])
+        return self._answer(200, self.server.issues[(page - 1) * many : page * many])
 
     def do_POST(self) -> None:
         number = len(self.server.issues) + 1

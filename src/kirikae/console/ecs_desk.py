@@ -6,7 +6,7 @@ A project file is not needed; where one is, its account is the only one that is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ def aws_opener(here: Here, given: Given) -> OpenAws:
         return opened[region]
 
     return open_region
+
+
+def opened_aws(here: Here) -> Any:
+    """To read only, of the region of the environment or the profile, in the project's account.
+    Raises UsageProblem, WrongAccount."""
+    return _opened(replace(here, read_only=True), "", None)
 
 
 def _opened(here: Here, region: str, role: str | None) -> Any:

@@ -7,11 +7,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kirikae.console.ecs_desk import Given, open_ecs_desk
+from kirikae.console.guard_account import is_named, of_account
 from kirikae.console.here import Here
+from kirikae.guard.archives import images, is_archive
 from kirikae.guard.errors import ObjectProblem
-from kirikae.guard.objects import Object
+from kirikae.guard.objects import Object, Scanned
 from kirikae.guard.plainly import MOST_BYTES
 from kirikae.guard.reading import objects_in, objects_of
+from kirikae.guard.scans import merged
 from kirikae.model.texts import text_from
 
 _ECSPRESSO = ("ecspresso*.yml", "ecspresso*.yaml", "ecspresso*.json", "ecspresso*.jsonnet")
@@ -21,11 +24,22 @@ def objects_from(here: Here, paths: Sequence[Path], envfiles: Sequence[Path]) ->
     """In the order of the paths.  Raises ObjectProblem, DefinitionProblem."""
     found: list[Object] = []
     for path in dict.fromkeys(paths):
-        if any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
+        if is_named(str(path)):
+            found += of_account(here, str(path))
+        elif any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
             found += _rendered(here, path, envfiles)
+        elif is_archive(path):
+            found += images(name_of(here, path), path)
         else:
             found += objects_in(name_of(here, path), _text(path))
-    return found
+    return together(found)
+
+
+def together(things: Sequence[Object]) -> list[Object]:
+    """Scanners that looked at the same image are one object."""
+    scans = [scan for thing in things if isinstance(thing, Scanned) for scan in thing.scans]
+    others = [thing for thing in things if not isinstance(thing, Scanned)]
+    return [*others, *merged(scans)]
 
 
 def name_of(here: Here, path: Path) -> str:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
+from kirikae.guard import account_checks as account
 from kirikae.guard import fargate_checks as fargate
 from kirikae.guard import file_checks as files
+from kirikae.guard import image_checks as images
+from kirikae.guard import scan_checks as scans
 from kirikae.guard import task_checks as tasks
 from kirikae.guard.fargate_checks import open_value
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Object, Plain, Task, open_on
+from kirikae.guard.objects import (
+    Container,
+    Dockerfile,
+    Image,
+    Kind,
+    Object,
+    Plain,
+    Resource,
+    Scanned,
+    Task,
+    open_on,
+)
 from kirikae.guard.seen import (
     ContainerCheck,
     Fault,
     FileCheck,
+    ImageCheck,
     Looked,
     Outcome,
+    ResourceCheck,
+    ScanCheck,
     Seen,
     TaskCheck,
     Unknown,
@@ -42,6 +59,9 @@ class Check(NamedTuple):
     profiles: tuple[str, ...]
     of_task: TaskCheck | None = None
     of_file: FileCheck | None = None
+    of_image: ImageCheck | None = None
+    of_scan: ScanCheck | None = None
+    of_resource: Mapping[Kind, ResourceCheck] | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -146,22 +166,46 @@ CHECKS = (
         each_container(fargate.tmpfs, "linuxParameters.tmpfs"),
         limits=("tmpfs",),
     ),
-    Check("GD01", _OF_NIST, each_container(tasks.user), files.user),
+    Check("GD01", _OF_NIST, each_container(tasks.user), files.user, images.user),
     Check("GD02", _OF_NIST, each_container(tasks.readonly_root)),
     Check(
         "GD03",
         _BOTH,
         each_container(tasks.clear_secrets, "environment.*.name"),
         files.clear_secrets,
+        images.clear_secrets,
     ),
-    Check("GD04", _BOTH, each_container(tasks.image), files.base_image),
+    Check("GD04", _BOTH, each_container(tasks.image), files.base_image, images.base_image),
     Check("GD05", _OF_NIST, reading(tasks.engine_socket, *_VOLUMES)),
     Check("GD06", _OF_NIST, tasks.shared_namespaces),
     Check("GD07", (TWELVE,), each_container(tasks.logs)),
-    Check("GD08", (TWELVE,), None, files.exec_form),
-    Check("GD09", _OF_NIST, None, files.logins),
-    Check("GD10", _OF_NIST, None, files.unproven),
-    Check("GD11", _OF_NIST, None, files.writable),
+    Check("GD08", (TWELVE,), None, files.exec_form, images.exec_form),
+    Check("GD09", _OF_NIST, None, files.logins, images.logins),
+    Check("GD10", _OF_NIST, None, files.unproven, images.unproven),
+    Check("GD11", _OF_NIST, None, files.writable, images.writable),
+    Check("GD12", _OF_NIST, of_image=images.set_id),
+    Check("GD13", _OF_NIST, of_image=images.leftovers),
+    Check("GV01", _OF_NIST, of_scan=scans.vulnerabilities),
+    Check("GV02", _OF_NIST, of_scan=scans.age),
+    Check("GD14", _OF_NIST, reading(tasks.encrypted_volumes, "volumes.*")),
+    Check("GD15", _OF_NIST, tasks.roles_apart),
+    Check("GA01", _OF_NIST, of_resource={Kind.REPOSITORY: account.scanned}),
+    Check("GA02", _OF_NIST, of_resource={Kind.REPOSITORY: account.immutable}),
+    Check("GA03", _OF_NIST, of_resource={Kind.REPOSITORY: account.lifecycle}),
+    Check("GA04", _OF_NIST, of_resource={Kind.REPOSITORY: account.not_public}),
+    Check("GA05", _OF_NIST, of_resource={Kind.REPOSITORY: account.own_key}),
+    Check("GA06", _OF_NIST, of_resource={Kind.SERVICE: account.public_address}),
+    Check("GA07", _OF_NIST, of_resource={Kind.GROUP: account.open_to_all}),
+    Check("GA08", _OF_NIST, of_resource={Kind.GROUP: account.unbounded}),
+    Check(
+        "GA09",
+        _OF_NIST,
+        of_resource={Kind.SERVICE: account.exec_logged, Kind.CLUSTER: account.cluster_exec},
+    ),
+    Check("GA10", _OF_NIST, of_resource={Kind.SERVICE: account.platform}),
+    Check("GA11", _OF_NIST, of_resource={Kind.POLICY: account.least_privilege}),
+    Check("GA12", _OF_NIST, of_resource={Kind.POLICY: account.passed_roles}),
+    Check("GA13", (TWELVE,), of_resource={Kind.CLUSTER: account.insights}),
 )
 
 
@@ -189,6 +233,23 @@ def _look_of(check: Check, thing: Object, asked: Asked) -> _Look | None:
         case Dockerfile():
             of_file = check.of_file
             return None if of_file is None else lambda: of_file(thing)
+        case Image():
+            of_image = check.of_image
+            return None if of_image is None else lambda: of_image(thing)
+        case Scanned():
+            of_scan = check.of_scan
+            return None if of_scan is None else lambda: of_scan(thing, asked.limits)
+        case Resource():
+            return _look_of_resource(check, thing)
+
+
+def _look_of_resource(check: Check, thing: Resource) -> _Look | None:
+    """Of a task definition that may not be read, no check was made."""
+    if thing.kind is Kind.TASK:
+        closed = [Unknown(why) for why in thing.closed.values()]
+        return None if check.of_task is None else lambda: iter(closed)
+    of_resource = (check.of_resource or {}).get(thing.kind)
+    return None if of_resource is None else lambda: of_resource(thing)
 
 
 def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
@@ -200,7 +261,9 @@ def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
     why = _once(each.why for each in seen if isinstance(each, Unknown))
     if not faults:
         why += _too_old(check, limits)
-    return Looked(check.code, thing.name, _outcome(bool(faults), bool(why)), faults, tuple(why))
+    outcome = _outcome(bool(faults), bool(why))
+    by = thing.by if isinstance(thing, Scanned) else ()
+    return Looked(check.code, thing.name, outcome, faults, tuple(why), by)
 
 
 def _once(reasons: Iterable[Said]) -> list[Said]:
@@ -243,7 +306,8 @@ def _finding(check: Check, thing: Object, fault: Fault, limits: Limits) -> Findi
     for limit in map(limits.of, check.limits):
         traces.append(Trace("", limit.source, f"read {limit.read:%Y-%m}"))
     entry = load(_PACKAGE)[check.code]
-    return entry.found(f"{thing.name}{separator}{fault.at}", fault.says, traces)
+    found = entry.found(f"{thing.name}{separator}{fault.at}", fault.says, traces)
+    return found if fault.severity is None else replace(found, severity=fault.severity)
 
 
 def day_of(profile: str) -> tuple[str, date | None]:

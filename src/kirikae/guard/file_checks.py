@@ -16,7 +16,7 @@ _STARTS = ("CMD", "ENTRYPOINT")
 _LOGINS = re.compile(
     r"\b(?:apt-get|apt|dnf|yum|apk|microdnf)\b[^;&|]*\s(openssh-server|sshd?|telnetd|sudo)(?=\s|$)"
 )
-_PIPED = re.compile(r"\b(?:curl|wget)\b[^;&|]*\|\s*(?:sudo\s+)?(?:/\S*/)?(?:ba|da|z|k)?sh\b")
+PIPED = re.compile(r"\b(?:curl|wget)\b[^;&|]*\|\s*(?:sudo\s+)?(?:/\S*/)?(?:ba|da|z|k)?sh\b")
 _WRITABLE = re.compile(r"\bchmod\s+(?:-\w+\s+)*(?:0?777|0?666|a\+\w*w\w*|o\+\w*w\w*)\b")
 
 
@@ -91,7 +91,7 @@ def unproven(file: Dockerfile) -> Iterator[Seen]:
         if re.search(r"(?:^|\s|\")https?://", each.text) and "--checksum=" not in each.text:
             yield Fault("ADD", "ADD takes a file from the network without a checksum", each.line)
     for each in file.of("RUN"):
-        if _PIPED.search(_script(each)):
+        if PIPED.search(_script(each)):
             yield Fault("RUN.pipe", "a download is run by a shell, unread", each.line)
 
 

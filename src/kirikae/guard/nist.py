@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from kirikae.guard.checks import runs_on_fargate
-from kirikae.guard.objects import Object, Task
+from kirikae.guard.objects import Image, Object, Task, is_open
 from kirikae.guard.seen import Looked, Outcome
 from kirikae.model.finding import Finding
 from kirikae.model.said import Language, Said, said
@@ -64,7 +64,28 @@ def clauses() -> tuple[Clause, ...]:
 def answered(objects: Sequence[Object], looks: Sequence[Looked]) -> list[Answered]:
     """Every clause."""
     fargate = _all_on_fargate(objects)
-    return [_answered(clause, looks, fargate) for clause in clauses()]
+    opened = _all_opened(objects)
+    return [_answered(clause, looks, fargate, opened) for clause in clauses()]
+
+
+def _all_opened(objects: Sequence[Object]) -> bool:
+    """Is every image opened that a task names?  Without a task, is there one at all?"""
+    images = [thing for thing in objects if isinstance(thing, Image)]
+    opened = {ref for image in images for ref in image.refs}
+    named = [
+        container.plain.get("image")
+        for task in objects
+        if isinstance(task, Task)
+        for container in task.containers
+    ]
+    return bool(images) and not any(_is_closed(image, opened) for image in named)
+
+
+def _is_closed(named: object, opened: set[str]) -> bool:
+    """An image is opened under its whole name, or by its digest."""
+    if is_open(named) or not isinstance(named, str):
+        return True
+    return named not in opened and named.partition("@")[2] not in opened
 
 
 def _all_on_fargate(objects: Iterable[Object]) -> bool:
@@ -73,19 +94,19 @@ def _all_on_fargate(objects: Iterable[Object]) -> bool:
     return bool(tasks) and all(runs_on_fargate(task) for task in tasks)
 
 
-def _answered(clause: Clause, looks: Sequence[Looked], fargate: bool) -> Answered:
+def _answered(clause: Clause, looks: Sequence[Looked], fargate: bool, opened: bool) -> Answered:
     if clause.host and fargate:
         return Answered(clause, Outcome.NOT_APPLICABLE, why=(said("guard.amazons"),))
     mine = [look for look in looks if look.code in clause.codes]
     findings = tuple(finding for look in mine for finding in look.findings)
-    why = tuple(_why(clause, mine))
+    why = tuple(_why(clause, mine, opened))
     if findings:
         return Answered(clause, Outcome.FAIL, findings, why)
     outcome = Outcome.NOT_CHECKED if why else Outcome.PASS
     return Answered(clause, outcome, (), why)
 
 
-def _why(clause: Clause, looks: Sequence[Looked]) -> Iterator[Said]:
+def _why(clause: Clause, looks: Sequence[Looked], opened: bool) -> Iterator[Said]:
     """What is not known of it, each reason once."""
     told = {repr(each): each for look in looks for each in look.why}
     yield from told.values()
@@ -93,5 +114,5 @@ def _why(clause: Clause, looks: Sequence[Looked]) -> Iterator[Said]:
     missing = [code for code in clause.codes if code not in seen]
     if missing:
         yield said("guard.no_object", codes=missing)
-    if clause.needs:
+    if clause.needs and not (clause.needs == "image" and opened):
         yield said(f"guard.needs.{clause.needs}")

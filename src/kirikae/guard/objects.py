@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple
+
+from kirikae.model.said import Said
 
 Plain = Mapping[str, Any]
 
@@ -114,7 +118,119 @@ class Dockerfile:
         return None
 
 
-Object = Task | Dockerfile
+class Kept(StrEnum):
+    """Why a file of an image is kept for the checks."""
+
+    SET_ID = "set-id"
+    WRITABLE = "writable"
+    SECRET = "secret"
+    LOGIN = "login"
+    TOOL = "tool"
+    CACHE = "cache"
+    VERSIONS = "versions"
+
+
+@dataclass(frozen=True, slots=True)
+class InLayer:
+    """A file of an image.  ``layer``: counted from 1.  ``gone``: a later layer deletes it, or
+    writes it anew."""
+
+    kind: Kept
+    path: str
+    layer: int
+    says: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """``name``: where it stands.  ``refs``: tags and digests that are said to be its own.
+    ``config``: User, Env and so on, as Docker spells them.  ``unread``: layers that could not be
+    opened here."""
+
+    name: str
+    refs: tuple[str, ...]
+    config: Plain
+    history: tuple[str, ...] = ()
+    kept: tuple[InLayer, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one scanner says.  ``severity``: its own word, in small letters.  ``mended``: versions
+    without it; empty: none is known."""
+
+    scanner: str
+    vulnerability: str
+    package: str
+    version: str
+    severity: str
+    mended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scanner's result for one image.  ``at`` None: nobody says when.  ``sources``: package ->
+    the one that it is built from.  ``missing``: what of the result is not there."""
+
+    scanner: str
+    image: str
+    digests: frozenset[str]
+    at: date | None
+    told: tuple[Told, ...]
+    sources: Mapping[str, str]
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vulnerability:
+    """One, in one package, as everybody who found it tells it."""
+
+    name: str
+    package: str
+    told: tuple[Told, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """An image as scanners saw it.  ``name``: its repository."""
+
+    name: str
+    digests: frozenset[str]
+    scans: tuple[Scan, ...]
+    vulnerabilities: tuple[Vulnerability, ...]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Who looked."""
+        return tuple(sorted({scan.scanner for scan in self.scans}))
+
+
+class Kind(StrEnum):
+    """What stands in an account."""
+
+    TASK = "task definition"
+    SERVICE = "service"
+    CLUSTER = "cluster"
+    REPOSITORY = "repository"
+    GROUP = "security group"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A thing of an account, with the API's keys.  ``short``: its own name.  ``closed``: key -> why
+    it could not be read; under ``*``: none could."""
+
+    kind: Kind
+    name: str
+    short: str
+    plain: Plain
+    closed: Mapping[str, Said] = field(default_factory=dict)
+
+
+Object = Task | Dockerfile | Image | Scanned | Resource
 
 
 def entries(value: object) -> list[Any]:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any
 
-from kirikae.guard import cloudformation, terraform
+from kirikae.guard import cloudformation, scans, terraform
 from kirikae.guard.dockerfile import dockerfile
 from kirikae.guard.errors import ObjectProblem
 from kirikae.guard.objects import Object, Task
@@ -37,7 +37,10 @@ def objects_in(name: str, text: str) -> Sequence[Object]:
 
 def objects_of(name: str, plain: Any) -> Sequence[Object]:
     """Raises ObjectProblem where there is none."""
-    if terraform.is_plan(plain):
+    found: list[Object]
+    if scans.is_scan(plain):
+        found = list(scans.merged(scans.scans_in(name, plain)))
+    elif terraform.is_plan(plain):
         found = list(terraform.tasks(name, plain))
     elif cloudformation.is_template(plain):
         found = list(cloudformation.tasks(name, plain))
@@ -45,9 +48,10 @@ def objects_of(name: str, plain: Any) -> Sequence[Object]:
         found = list(_raw(name, plain))
     if not found:
         raise ObjectProblem(
-            f"{name}: no task definition stands in it; guard reads Dockerfiles, task definitions "
-            "(the API's JSON or YAML, ecspresso.yml, a CloudFormation template, the JSON that "
-            "`terraform show -json` prints of a plan)"
+            f"{name}: no task definition stands in it; guard reads Dockerfiles, images (docker "
+            "save, OCI layouts), task definitions (the API's JSON or YAML, ecspresso.yml, a "
+            "CloudFormation template, the JSON that `terraform show -json` prints of a plan), and "
+            "results of ECR, Inspector, Trivy and Grype"
         )
     return found
 

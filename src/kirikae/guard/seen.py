@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Task
-from kirikae.model.finding import Finding
+from kirikae.guard.objects import Container, Dockerfile, Image, Resource, Scanned, Task
+from kirikae.model.finding import Finding, Severity
 from kirikae.model.said import Said
 
 
@@ -24,11 +24,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``at``: the place within the object, the same as long as the object is the same thing."""
+    """``at``: the place within the object, the same as long as the object is the same thing.
+    ``severity`` None: the catalogue's."""
 
     at: str
     says: str
     line: int = 0
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,20 @@ Seen = Fault | Unknown
 TaskCheck = Callable[[Task, Limits], Iterator[Seen]]
 ContainerCheck = Callable[[Container, Limits], Iterator[Seen]]
 FileCheck = Callable[[Dockerfile], Iterator[Seen]]
+ImageCheck = Callable[[Image], Iterator[Seen]]
+ResourceCheck = Callable[[Resource], Iterator[Seen]]
+ScanCheck = Callable[[Scanned, Limits], Iterator[Seen]]
 _Check = TypeVar("_Check")
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One check of one object.  ``why``: of what did not pass and is no fault."""
+    """One check of one object.  ``why``: of what did not pass and is no fault.  ``by``: scanners
+    whose results it goes by."""
 
     code: str
     where: str
     outcome: Outcome
     findings: tuple[Finding, ...] = ()
     why: tuple[Said, ...] = ()
+    by: tuple[str, ...] = ()

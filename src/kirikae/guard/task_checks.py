@@ -11,6 +11,7 @@ from kirikae.guard.secrets import why_secret
 from kirikae.guard.seen import Fault, Seen, Unknown
 from kirikae.model.said import said
 
+_TRANSIT = "transitEncryption"
 _ROOT = {"root", "0"}
 
 
@@ -102,3 +103,25 @@ def logs(container: Container, _: Limits) -> Iterator[Seen]:
         yield open_value(f"{container.label}.logConfiguration")
     elif not given:
         yield Fault("logConfiguration", "nobody takes what the container writes to its output")
+
+
+def encrypted_volumes(task: Task, _: Limits) -> Iterator[Seen]:
+    """Of EFS; left out is not encrypted."""
+    for volume in rows_of(task.plain.get("volumes")):
+        at = f"volumes.{volume.get('name', '')}"
+        if volume.get("efsVolumeConfiguration") is None:
+            continue
+        given = part_of(volume, "efsVolumeConfiguration").get(_TRANSIT)
+        if is_open(volume["efsVolumeConfiguration"]) or is_open(given):
+            yield open_value(at)
+        elif given != "ENABLED":
+            yield Fault(at, "what goes to EFS is not encrypted on its way")
+
+
+def roles_apart(task: Task, _: Limits) -> Iterator[Seen]:
+    """Who starts the task reads its secrets; what runs in it needs other rights."""
+    both = [task.plain.get(key) for key in ("executionRoleArn", "taskRoleArn")]
+    if any(map(is_open, both)):
+        yield open_value("executionRoleArn, taskRoleArn")
+    elif both[0] and both[0] == both[1]:
+        yield Fault("taskRoleArn", f"the task has the role that starts it, {both[0]}")
