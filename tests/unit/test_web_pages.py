@@ -13,14 +13,13 @@ from kirikae.console.web import running, surveys
 from kirikae.console.web.calendar import calendar_of
 from kirikae.console.web.figures import bars, road, sides
 from kirikae.console.web.running import differences, flat, heat_of
-from kirikae.console.web.site import places_in
 from kirikae.console.web.surveying import A_PAGE, promises
 from kirikae.jobs.job import Firing, Owner, Run, State
 from kirikae.jobs.settings import JobsMove
 from kirikae.model.errors import UsageProblem
 from kirikae.model.finding import Finding, Severity, Trace
-from kirikae.model.move import Hold, Move, Phase, Why
-from kirikae.move.journal import Entry, Journal
+from kirikae.model.move import Move, Phase
+from kirikae.move.journal import Entry
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release.ledger import Ledger, Outcome
 from tests.command import run
@@ -239,33 +238,6 @@ def test_what_is_not_there_yet_says_how_to_get_it(browser, language):  # noqa: F
         assert answer.status_code == 200 and 'class="soft"' in answer.text, page
     decide = browser.get(f"{HOME}/decide")
     assert decide.status_code == 409 and "survey collect" in decide.text
-
-
-# --- the portfolio
-
-
-def test_a_portfolio_shows_what_needs_somebody_first(folder):  # noqa: F811
-    """Every project file below a folder; one that cannot be read is told, and hides nobody."""
-    for name, held in (("calm", None), ("stuck", Hold(Why.BY_HAND))):
-        place = folder / "all" / name
-        place.mkdir(parents=True)
-        (place / "kirikae.yml").write_text(PROJECT.replace("service: shop", f"service: {name}"))
-        store = SqliteStore(place / ".kirikae" / "state.db")
-        journal = Journal(store, "test", name, "me", "here")
-        journal.write(Move("earth", PLAN, Phase.RUNNING, 500, held, seq=1, attempt=1, stepped=1))
-    (folder / "all" / "broken").mkdir()
-    (folder / "all" / "broken" / "kirikae.staging.yml").write_text("service: [")
-    places = places_in(folder / "all", Here(environment={}))
-    assert list(places) == ["broken.kirikae.staging", "calm.kirikae", "stuck.kirikae"]
-    reading = Browser(site_of(folder / "kirikae.yml", places=places)).sign_in()
-    shown = reading.get("/?json").json()["services"]
-    assert shown[0]["service"] == "stuck" and shown[1]["trouble"] and shown[2]["service"] == "calm"
-    told = reading.get("/").text
-    assert "/p/calm.kirikae/move/earth" in told and "50%" in told
-    assert reading.get("/p/calm.kirikae/move/earth").status_code == 200
-    assert reading.get("/p/nowhere/moves").status_code == 404
-    with pytest.raises(UsageProblem, match="no kirikae"):
-        places_in(folder / "nothing", Here())
 
 
 # --- figures

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
+import shutil
 import socket
 import sys
+import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +49,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 )
 @click.option(
     "--portfolio",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=None,
-    help="Show every project file (kirikae*.yml) below this folder instead of one.",
+    metavar="FOLDER|s3://BUCKET/PREFIX",
+    help="Show every project file (kirikae*.yml) below it instead of one.",
 )
 @click.option(
     "--people",
@@ -67,7 +71,7 @@ def serve(
     here: Here,
     listen: str,
     url: str | None,
-    portfolio: Path | None,
+    portfolio: str | None,
     people: Path | None,
     reports: Path | None,
     as_json: bool,
@@ -76,13 +80,13 @@ def serve(
     button; whoever opens it needs the token that is told at the start."""
     assert_libraries()
     from kirikae.console.web.app import app
-    from kirikae.console.web.site import ALONE, Site, places_in
+    from kirikae.console.web.site import ALONE, Site
 
     address, port = address_of(listen)
     if portfolio is None:
         read_bytes(Path(here.project_file))
-    places = {ALONE: here} if portfolio is None else places_in(portfolio, here)
     _assert_safe(address, url)
+    places = {ALONE: here} if portfolio is None else _places(portfolio, here)
     with _bound(address, port) as listening:
         door = _door(address, listening.getsockname()[1], url)
         # Only now: a second console on this port must not take the first one's token away.
@@ -91,6 +95,19 @@ def serve(
         _tell(sorted(door.origins), told, as_json)
         _serve(app(site), listening)
     return Answer({"stopped": True}, ("stopped",))
+
+
+def _places(portfolio: str, here: Here) -> Mapping[str, Here]:
+    """Copies of a bucket's files are for nobody else's eyes, and gone with this process."""
+    from kirikae.console.web.places import Places, places_in, places_of_bucket
+
+    if portfolio.startswith("s3://"):
+        copies = Path(tempfile.mkdtemp(prefix="kirikae-portfolio-"))
+        atexit.register(shutil.rmtree, copies, ignore_errors=True)
+        return Places(lambda: places_of_bucket(portfolio, here, copies))
+    if not Path(portfolio).is_dir():
+        raise UsageProblem(f"--portfolio {portfolio}: name a folder, or s3://BUCKET/PREFIX")
+    return Places(lambda: places_in(Path(portfolio), here))
 
 
 def assert_libraries() -> None:
@@ -169,8 +186,12 @@ def _bound(address: str, port: int) -> socket.socket:
 def _serve(served: object, listening: socket.socket) -> None:
     import uvicorn
 
+    from kirikae.console.web.patience import Impatient
+
     config = uvicorn.Config(
         served,  # type: ignore[arg-type] # an ASGI app; uvicorn's own type for one is wider
+        http=Impatient,
+        ws="none",
         access_log=False,
         log_level="warning",
         proxy_headers=False,
