@@ -25,7 +25,9 @@ from kirikae.local.files import free_port
 from tests.e2e.test_web_browser import AXE, CHROMIUM, LOOKS, faults
 from tests.pace import PACE, eventually
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
+SHOP = Path(__file__).parents[2] / "examples/bookshop"
+sys.path.insert(0, str(SHOP))
+sys.path.insert(0, str(SHOP / "rehearsal"))  # before the folders of the same names
 
 import batch
 import rehearse
@@ -38,7 +40,9 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.skipif(not CHROMIUM or not AXE.exists(), reason="`scripts/prepare browser`"),
 ]
-MOVES = frozenset({"web", "jobs", "logs"})
+MOVES = rehearse.moves_asked() - rehearse.WORKERS
+MOVED = {"web": "web", batch.MOVE: "jobs", logs.MOVE: "logs"}
+"""Name in the project file -> what is asked for by ACTS."""
 UNTIL = "move"
 """The act that is played here in another way: at half, a browser takes over."""
 HALF = 500
@@ -175,18 +179,25 @@ def reports_of_the_shop(watched: Watched) -> None:
 
 def pages_of(watched: Watched) -> list[str]:
     """Every page of the console, with what only an address asks for."""
-    own = [f"/p/kirikae/{name}" for name in NAV]
-    history = watched.kirikae.json("jobs", "history", "--ledger", batch.LEDGER)
-    firings = [firing_id(each["job"], each["due"]) for each in history["firings"][:1]]
+    moves = [name for name in MOVED if MOVED[name] in MOVES]
     return [
         "/",
-        *own,
-        *(f"/p/kirikae/move/{name}" for name in ("web", batch.MOVE, logs.MOVE)),
+        *(f"/p/kirikae/{name}" for name in NAV),
+        *(f"/p/kirikae/move/{name}" for name in moves),
         "/p/kirikae/releases?one=r2&other=r3",
         "/p/kirikae/reports?report=load-5.json&report=load-10.json",
         "/p/kirikae.staging/moves",
-        *(f"/p/kirikae/jobs/{batch.MOVE}/{each}" for each in firings),
+        *_firings(watched),
     ]
+
+
+def _firings(watched: Watched) -> list[str]:
+    """The page of the last one, where the crontab moves."""
+    if batch.MOVE not in [name for name in MOVED if MOVED[name] in MOVES]:
+        return []
+    history = watched.kirikae.json("jobs", "history", "--ledger", batch.LEDGER)
+    ids = [firing_id(each["job"], each["due"]) for each in history["firings"][:1]]
+    return [f"/p/kirikae/jobs/{batch.MOVE}/{each}" for each in ids]
 
 
 def seconds_until_zero(watched: Watched, press: Callable[[], None]) -> float:

@@ -25,6 +25,8 @@ from kirikae.model.errors import UsageProblem
 from kirikae.model.shown import clean
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from kirikae.console.web.door import Door
     from kirikae.console.web.keys import Keys
 
@@ -91,9 +93,9 @@ def serve(
         door = _door(address, listening.getsockname()[1], url)
         # Only now: a second console on this port must not take the first one's token away.
         keys, told = _keys(here, people)
-        site = Site(places, door, keys, reports or here.folder / "reports")
+        site = Site(places, door, keys, reports)
         _tell(sorted(door.origins), told, as_json)
-        _serve(app(site), listening)
+        server_of(app(site)).run(sockets=[listening])
     return Answer({"stopped": True}, ("stopped",))
 
 
@@ -183,7 +185,9 @@ def _bound(address: str, port: int) -> socket.socket:
         ) from error
 
 
-def _serve(served: object, listening: socket.socket) -> None:
+def server_of(served: object) -> uvicorn.Server:
+    """An ASGI app, served by one parser whatever else is installed: what it takes for the end of a
+    request is then what the door takes for it."""
     import uvicorn
 
     from kirikae.console.web.patience import Impatient
@@ -198,4 +202,4 @@ def _serve(served: object, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)

@@ -191,7 +191,7 @@ class Seen:
             sides=sides(figures),
             bars=bars(figures, self.speech),
             told=None if told is None else self.speech.say(told.line),
-            road=road(record.entries, _minute()) if record is not None else "",
+            road=road(record.entries, _minute()) if record is not None else None,
             press=read.site.presses.of(read.place, self.name),
         )
 
