@@ -25,9 +25,9 @@ from kirikae.local.files import free_port
 from tests.e2e.test_web_browser import AXE, CHROMIUM, LOOKS, faults
 from tests.pace import PACE, eventually
 
-SHOP = Path(__file__).parents[2] / "examples/bookshop"
-sys.path.insert(0, str(SHOP))
-sys.path.insert(0, str(SHOP / "rehearsal"))  # before the folders of the same names
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
+# Before the folders of the same names.
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop/rehearsal"))
 
 import batch
 import rehearse

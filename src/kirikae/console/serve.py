@@ -67,6 +67,12 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     default=None,
     help="Folder of JSON reports of drills and capacity to show (default: `reports`).",
 )
+@click.option(
+    "--docs",
+    default=None,
+    metavar="https://NAME",
+    help="Where your copy of the documentation stands: a link on each page.",
+)
 @STREAM
 @click.pass_obj
 def serve(
@@ -76,6 +82,7 @@ def serve(
     portfolio: str | None,
     people: Path | None,
     reports: Path | None,
+    docs: str | None,
     as_json: bool,
 ) -> Answer:
     """Show moves, findings, releases, jobs and logs in a browser, with hold, approve and the red
@@ -88,14 +95,15 @@ def serve(
     if portfolio is None:
         read_bytes(Path(here.project_file))
     _assert_safe(address, url)
+    _assert_page(docs)
     places = {ALONE: here} if portfolio is None else _places(portfolio, here)
     with _bound(address, port) as listening:
         door = _door(address, listening.getsockname()[1], url)
         # Only now: a second console on this port must not take the first one's token away.
         keys, told = _keys(here, people)
-        site = Site(places, door, keys, reports)
+        site = Site(places, door, keys, reports, (docs or "").rstrip("/"))
         _tell(sorted(door.origins), told, as_json)
-        server_of(app(site)).run(sockets=[listening])
+        _serve(app(site), listening)
     return Answer({"stopped": True}, ("stopped",))
 
 
@@ -131,6 +139,12 @@ def _assert_safe(address: str, url: str | None) -> None:
         parts.scheme != "https" or not parts.netloc or parts.path not in ("", "/")
     ):
         raise UsageProblem(f"--url {url}: write https:// and a name, such as https://moves.corp")
+
+
+def _assert_page(docs: str | None) -> None:
+    """Raises UsageProblem for what a browser would not open, or would run."""
+    if docs is not None and not docs.startswith(("https://", "http://")):
+        raise UsageProblem(f"--docs {docs}: write an address that begins with https://")
 
 
 def _door(address: str, port: int, url: str | None) -> Door:
@@ -183,6 +197,10 @@ def _bound(address: str, port: int) -> socket.socket:
             f"--listen {address}:{port}: {error.strerror}; name another port, or stop what listens "
             "there"
         ) from error
+
+
+def _serve(served: object, listening: socket.socket) -> None:
+    server_of(served).run(sockets=[listening])
 
 
 def server_of(served: object) -> uvicorn.Server:

@@ -21,12 +21,14 @@ ALONE = "home"
 @dataclass(frozen=True, slots=True)
 class Site:
     """``places``: name in addresses -> a project file.  ``reports``: where drills left theirs.
-    ``kept``: what single pages remember for everybody, by their name."""
+    ``docs``: where the documentation stands, or empty.  ``kept``: what single pages remember for
+    everybody, by their name."""
 
     places: Mapping[str, Here]
     door: Door
     keys: Keys
     reports: Path | None = None
+    docs: str = ""
     sessions: Sessions = field(default_factory=Sessions)
     attempts: Attempts = field(default_factory=Attempts)
     presses: Presses = field(default_factory=Presses)
