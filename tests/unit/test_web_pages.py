@@ -13,7 +13,7 @@ import pytest
 
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
-from kirikae.console.web import running, surveys
+from kirikae.console.web import members, running, surveys
 from kirikae.console.web.calendar import calendar_of
 from kirikae.console.web.figures import bars, road, sides
 from kirikae.console.web.running import differences, flat, heat_of
@@ -28,9 +28,11 @@ from kirikae.model.move import Move, Phase
 from kirikae.move.journal import Entry
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release.ledger import Ledger, Outcome
+from kirikae.release.status import ServiceNow, Standing
+from kirikae.release.stopped import StoppedTask
 from kirikae.survey.shelf import Shelf
 from tests.command import run
-from tests.pace import PACE
+from tests.pace import PACE, eventually
 from tests.unit.test_survey import PROJECT as SURVEYED
 from tests.unit.test_survey import bundle_text
 from tests.unit.test_web import PROJECT, browser, folder, site  # noqa: F401 - fixtures
@@ -132,6 +134,29 @@ def test_releases_what_runs_where_and_what_ran_at_a_time(browser, folder):  # no
     before = browser.get(f"{HOME}/releases?at=2020-01-01T00:00&json").json()
     assert before["served"] == {"old": None, "new": None}
     assert browser.get(f"{HOME}/releases?at=yesterday").status_code == 409
+
+
+def test_what_each_member_says_now_is_never_waited_for(browser, monkeypatch):  # noqa: F811
+    """As `release status`; AWS that does not answer is told, and the ledger stands there anyhow."""
+    told = browser.get(f"{HOME}/releases")
+    assert told.status_code == 200 and 'class="serves"' in told.text
+    eventually(lambda: "AWS does not answer" in browser.get(f"{HOME}/releases").text, "it is told")
+    assert browser.get(f"{HOME}/releases?json").json()["live"] is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_members_services_and_stopped_tasks_stand_on_the_page(browser, monkeypatch, language):  # noqa: F811
+    """One that is not there is no service of 0 tasks."""
+    stopped = StoppedTask("t1", "EssentialContainerExited", "<b>out of memory</b>", ())
+    seen = Standing(
+        [], ServiceNow("arn:x/shop:7", 1, 2), {"ssh://web1": "r2"}, [stopped], {"gone": None}
+    )
+    monkeypatch.setattr(members, "standing", lambda project, aws, ledger: seen)
+    told = browser.get(f"{HOME}/releases", **{"Accept-Language": language}).text
+    assert "ssh://web1" in told and "shop:7" in told and "gone" in told
+    assert "&lt;b&gt;out of memory" in told
+    live = browser.get(f"{HOME}/releases?json").json()["live"]
+    assert live["hosts"] == {"ssh://web1": "r2"} and live["services"] == {"gone": None}
 
 
 def test_two_releases_that_say_the_same_do_not_differ(folder):  # noqa: F811

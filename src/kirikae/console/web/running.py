@@ -23,6 +23,7 @@ from kirikae.console.release import releases_of, served_at
 from kirikae.console.salvage import salvaged
 from kirikae.console.web.alerting import alerts_in
 from kirikae.console.web.calendar import Firings, calendar_of, tone_of
+from kirikae.console.web.members import Members, services_of
 from kirikae.console.web.pages import reader
 from kirikae.jobs.job import Firing, read_firing_id
 from kirikae.jobs.ledger import Ledger
@@ -70,13 +71,20 @@ def releases(request: Request) -> Response:
     entries = [entry.to_plain() for entry in ledger.all()]
     names = [request.query_params.get(name, "") for name in ("one", "other")]
     pair = [each for name in names for each in made if each.id == name]
+    members: Members = read.site.kept.setdefault("members", Members(read.site.watchers))
+    live = members.of(here)
     return read.page(
         "releases.html",
         {
+            "live": None if live is None or live.value is None else live.value.to_plain(),
             "served": served,
             "ledger": entries,
             "releases": [each.id for each in made],
         },
+        live=live,
+        services=services_of(live.value, project.fleets.new.ecs_service)
+        if live is not None and live.value is not None
+        else {},
         asked_at=request.query_params.get("at", ""),
         served=served,
         entries=list(reversed(entries))[:_LISTED],
