@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -57,6 +58,8 @@ PORT = int(os.environ.get("REHEARSAL_PORT", "18080"))
 URL = f"http://127.0.0.1:{PORT}"
 DATABASE_PASSWORD = "kx7-Tanuki-2019"  # the sample's planted secret, of no worth anywhere
 PROJECT = FOLDER / "project"
+MEASURED = f"{FOLDER.name}-{zlib.crc32(str(FOLDER).encode()):x}"
+"""Marks the containers by which this machine is measured, of this folder's rehearsal alone."""
 TURNS = 4
 """So many verdicts that are true because this machine is slow are turns of the story."""
 AFTER_THE_KILL_S = 120
@@ -121,7 +124,7 @@ class Rehearsal:
     def old_side(self) -> None:
         images = hosts.vm_images(self.story.tell)
         self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, self.story.tell)
-        label = f"{hosts.LABEL}={FOLDER.name}"
+        label = f"{hosts.LABEL}={MEASURED}"
         self.machine = machine.measure(self.distribution, label)
         self.kirikae.slowness = self.machine.slowness
         PROJECT.mkdir()
@@ -711,7 +714,7 @@ def clean(images: bool) -> None:
     settings = FOLDER / "local" / "settings.json"
     if settings.exists():
         instance = json.loads(settings.read_text())["instance"]
-        for label in (f"{hosts.LABEL}={instance}", f"{hosts.LABEL}={FOLDER.name}"):
+        for label in (f"{hosts.LABEL}={instance}", f"{hosts.LABEL}={MEASURED}"):
             hosts.remove_containers(label)
         take_down()
     end_processes(FOLDER)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from kirikae.aws.errors import WrongAccount
 from kirikae.aws.session import Aws
 from kirikae.console import kinds, measured
+from kirikae.console.drill_reports import DrillSeen, drills_in
 from kirikae.console.exposition import Family, Sample, known, name_of, text_of
 from kirikae.console.here import Here
 from kirikae.console.measured import Kept, Measured, MoveSeen, ReleasesSeen, SurveySeen
@@ -53,6 +55,20 @@ FIGURES = {
 }
 
 
+REPORTS = {
+    "load": {
+        "figures": {"requests": 7, "ok": 5, "lost": 2, "latency_ms": {"p50": 12.0, "p99": None}}
+    },
+    "day": {
+        "faults": [
+            {"fault": "kill-task", "recovery_s": 3.5, "lost": 1},
+            {"fault": "az-loss", "recovery_s": None, "lost": 4},
+        ]
+    },
+    "simulated": {"tasks": 3, "slow": True},
+}
+
+
 @pytest.fixture
 def seen(folder) -> Measured:
     """A whole look: one move of each that a page can hold."""
@@ -72,7 +88,18 @@ def seen(folder) -> Measured:
             {"web1": 3600.0, "web2": None},
         ),
         9.0,
+        drills_of(REPORTS),
     )
+
+
+def drills_of(reports: dict[str, Any]) -> list[DrillSeen]:
+    with TemporaryDirectory() as folder:
+        for name, plain in reports.items():
+            (Path(folder) / f"{name}.json").write_text(json.dumps(plain))
+        troubles: list[str] = []
+        found = drills_in(Path(folder), troubles)
+        assert troubles == []
+        return sorted(found, key=lambda each: (each.report, each.fault))
 
 
 def series(found: str) -> dict[str, str]:
@@ -120,6 +147,21 @@ def test_what_is_not_known_is_missing_and_never_zero(seen):
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_a_number_that_is_none_makes_no_sample(value):
     assert known(value, {}) == []
+
+
+def test_drills_are_told_by_their_reports(seen, tmp_path):
+    """A service that never was as before has no time of recovery; a report that is of no drill is
+    none; one that cannot be read is a trouble of the scrape."""
+    told = series(text_of(families(seen)))
+    assert told['kirikae_drill_requests{report="load",fault="",verdict="lost"}'] == "2"
+    assert told['kirikae_drill_latency_seconds{report="load",fault="",quantile="0.5"}'] == "0.012"
+    assert told['kirikae_drill_recovery_seconds{report="day",fault="kill-task"}'] == "3.5"
+    assert told['kirikae_drill_lost_requests{report="day",fault="az-loss"}'] == "4"
+    assert not [each for each in told if "recovery" in each and "az-loss" in each]
+    assert not [each for each in told if "simulated" in each or 'quantile="0.99"' in each]
+    (tmp_path / "torn.json").write_text("{")
+    troubles: list[str] = []
+    assert drills_in(tmp_path, troubles) == [] and "torn.json" in troubles[0]
 
 
 def test_labels_and_help_are_escaped():

@@ -443,3 +443,15 @@ def test_news_come_as_events(browser, folder):
         first = next(answer.iter_lines())
         assert first.startswith("data: ")
         browser.post("/sign-out")
+
+
+def test_the_documentation_is_linked_where_it_stands_and_never_loaded(folder, monkeypatch):
+    """In the reader's language; an address that a browser would run is refused."""
+    site = site_of(folder / "kirikae.yml", docs="https://docs.corp/kirikae")
+    browser = Browser(site).sign_in()
+    for language, page in (("en", "how-to/console.html"), ("ja", "ja/console.html")):
+        told = browser.get("/p/home/moves", **{"Accept-Language": language}).text
+        assert f'href="https://docs.corp/kirikae/{page}" rel="noreferrer"' in told
+        assert (Path(serve.__file__).parents[3] / "docs" / page).with_suffix(".md").is_file()
+    refused = run("serve", "--docs", "javascript:alert(1)")
+    assert refused.exit_code == 2 and "https://" in refused.stderr

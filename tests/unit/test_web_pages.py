@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import html
 import json
+import os
+import re
+import time
 from datetime import date
 
 import pytest
 
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
-from kirikae.console.web import running, surveys
+from kirikae.console.web import members, running, surveys
 from kirikae.console.web.calendar import calendar_of
 from kirikae.console.web.figures import bars, road, sides
 from kirikae.console.web.running import differences, flat, heat_of
-from kirikae.console.web.site import places_in
 from kirikae.console.web.surveying import A_PAGE, promises
 from kirikae.jobs.job import Firing, Owner, Run, State
 from kirikae.jobs.settings import JobsMove
+from kirikae.logs.alert_state import AlertState
+from kirikae.logs.patterns import rule_of
 from kirikae.model.errors import UsageProblem
 from kirikae.model.finding import Finding, Severity, Trace
-from kirikae.model.move import Hold, Move, Phase, Why
-from kirikae.move.journal import Entry, Journal
+from kirikae.model.move import Move, Phase
+from kirikae.move.journal import Entry
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release.ledger import Ledger, Outcome
+from kirikae.release.status import ServiceNow, Standing
+from kirikae.release.stopped import StoppedTask
+from kirikae.survey.shelf import Shelf
 from tests.command import run
+from tests.pace import PACE, eventually
+from tests.unit.test_survey import PROJECT as SURVEYED
+from tests.unit.test_survey import bundle_text
 from tests.unit.test_web import PROJECT, browser, folder, site  # noqa: F401 - fixtures
 from tests.webs import Browser, site_of
 from tests.world import PLAN
@@ -57,7 +68,10 @@ def test_ten_thousand_findings_are_a_page_of_a_hundred(browser, monkeypatch, lan
     many = [found(number) for number in range(10_000)]
     monkeypatch.setattr(surveys, "survey_findings", lambda here, project: many)
     headers = {"Accept-Language": language}
+    browser.get(f"{HOME}/survey", **headers)
+    began = time.monotonic()
     told = browser.get(f"{HOME}/survey", **headers).text
+    assert time.monotonic() - began < PACE.slowness()
     assert told.count("<details") == A_PAGE and len(told) < 300_000
     assert "10,000" in told and "5000" in told.replace(",", "")
     assert "<b>number" not in told
@@ -120,6 +134,29 @@ def test_releases_what_runs_where_and_what_ran_at_a_time(browser, folder):  # no
     before = browser.get(f"{HOME}/releases?at=2020-01-01T00:00&json").json()
     assert before["served"] == {"old": None, "new": None}
     assert browser.get(f"{HOME}/releases?at=yesterday").status_code == 409
+
+
+def test_what_each_member_says_now_is_never_waited_for(browser, monkeypatch):  # noqa: F811
+    """As `release status`; AWS that does not answer is told, and the ledger stands there anyhow."""
+    told = browser.get(f"{HOME}/releases")
+    assert told.status_code == 200 and 'class="serves"' in told.text
+    eventually(lambda: "AWS does not answer" in browser.get(f"{HOME}/releases").text, "it is told")
+    assert browser.get(f"{HOME}/releases?json").json()["live"] is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_members_services_and_stopped_tasks_stand_on_the_page(browser, monkeypatch, language):  # noqa: F811
+    """One that is not there is no service of 0 tasks."""
+    stopped = StoppedTask("t1", "EssentialContainerExited", "<b>out of memory</b>", ())
+    seen = Standing(
+        [], ServiceNow("arn:x/shop:7", 1, 2), {"ssh://web1": "r2"}, [stopped], {"gone": None}
+    )
+    monkeypatch.setattr(members, "standing", lambda project, aws, ledger: seen)
+    told = browser.get(f"{HOME}/releases", **{"Accept-Language": language}).text
+    assert "ssh://web1" in told and "shop:7" in told and "gone" in told
+    assert "&lt;b&gt;out of memory" in told
+    live = browser.get(f"{HOME}/releases?json").json()["live"]
+    assert live["hosts"] == {"ssh://web1": "r2"} and live["services"] == {"gone": None}
 
 
 def test_two_releases_that_say_the_same_do_not_differ(folder):  # noqa: F811
@@ -214,6 +251,30 @@ def test_partitions_are_rows_of_a_day():
     assert heat.counts == {"pass": 2, "fail": 1, "unsure": 0}
 
 
+def test_alerts_are_told_with_what_did_not_arrive(browser, folder):  # noqa: F811
+    """Who listens, whose chat does not answer, and a memory that cannot be read."""
+    place = folder / ".kirikae" / "logs"
+    place.mkdir(parents=True)
+    rule = rule_of(["ERROR"], [], 60.0, 10)
+    for name, unsent in (("alert-fine", []), ("alert-stuck", [{"kind": "x"}])):
+        state = AlertState.at(place / f"{name}.json", rule, 300.0, 0.0)
+        state.unsent = unsent
+        state.keep(place / f"{name}.json")
+    (place / "alert-old.json").write_bytes((place / "alert-fine.json").read_bytes())
+    os.utime(place / "alert-old.json", (1000.0, 1000.0))
+    (place / "alert-torn.json").write_text('{"seen":')
+    shown = {each["alert"]: each for each in browser.get(f"{HOME}/logs?json").json()["alerts"]}
+    assert {name: each["state"] for name, each in shown.items()} == {
+        "alert-fine": "listens",
+        "alert-old": "silent",
+        "alert-stuck": "undelivered",
+        "alert-torn": "unreadable",
+    }
+    for language in LANGUAGES:
+        told = browser.get(f"{HOME}/logs", **{"Accept-Language": language}).text
+        assert "alert-stuck" in told and "1970-01-01" in told
+
+
 # --- reports and what decides
 
 
@@ -223,8 +284,12 @@ def test_reports_stand_side_by_side(browser, folder):  # noqa: F811
     (folder / "reports" / "a.json").write_text(json.dumps({"p99": {"ms": 12}, "list": [1, 2]}))
     (folder / "reports" / "b.json").write_text(json.dumps({"p99": {"ms": 15000}}))
     (folder / "reports" / "c.json").write_text("no json")
+    os.utime(folder / "reports" / "a.json", (1000.0, 1000.0))
     told = browser.get(f"{HOME}/reports?report=a.json&report=b.json").text
     assert "p99.ms" in told and "15,000" in told and "[2]" in told and "–" in told
+    assert "+124900.0%" in told
+    assert running.change(["2", "1"]) == "-50.0%"
+    assert {running.change([each, "1"]) for each in ("0", "1", "x", "nan", "inf")} == {""}
     assert browser.get(f"{HOME}/reports?report=c.json").status_code == 409
     away = browser.get(f"{HOME}/reports?report=../kirikae.yml").text
     assert "123456789012" not in away
@@ -241,31 +306,22 @@ def test_what_is_not_there_yet_says_how_to_get_it(browser, language):  # noqa: F
     assert decide.status_code == 409 and "survey collect" in decide.text
 
 
-# --- the portfolio
-
-
-def test_a_portfolio_shows_what_needs_somebody_first(folder):  # noqa: F811
-    """Every project file below a folder; one that cannot be read is told, and hides nobody."""
-    for name, held in (("calm", None), ("stuck", Hold(Why.BY_HAND))):
-        place = folder / "all" / name
-        place.mkdir(parents=True)
-        (place / "kirikae.yml").write_text(PROJECT.replace("service: shop", f"service: {name}"))
-        store = SqliteStore(place / ".kirikae" / "state.db")
-        journal = Journal(store, "test", name, "me", "here")
-        journal.write(Move("earth", PLAN, Phase.RUNNING, 500, held, seq=1, attempt=1, stepped=1))
-    (folder / "all" / "broken").mkdir()
-    (folder / "all" / "broken" / "kirikae.staging.yml").write_text("service: [")
-    places = places_in(folder / "all", Here(environment={}))
-    assert list(places) == ["broken.kirikae.staging", "calm.kirikae", "stuck.kirikae"]
-    reading = Browser(site_of(folder / "kirikae.yml", places=places)).sign_in()
-    shown = reading.get("/?json").json()["services"]
-    assert shown[0]["service"] == "stuck" and shown[1]["trouble"] and shown[2]["service"] == "calm"
-    told = reading.get("/").text
-    assert "/p/calm.kirikae/move/earth" in told and "50%" in told
-    assert reading.get("/p/calm.kirikae/move/earth").status_code == 200
-    assert reading.get("/p/nowhere/moves").status_code == 404
-    with pytest.raises(UsageProblem, match="no kirikae"):
-        places_in(folder / "nothing", Here())
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_to_decide_by_a_real_survey(folder, language):  # noqa: F811
+    """Three captured hosts: the page has every sentence of `report --json`, and can be printed."""
+    (folder / "kirikae.yml").write_text(SURVEYED)
+    for host in ("web1", "web2", "batch1"):
+        Shelf(folder / ".kirikae" / "bundles").put(host, bundle_text(host))
+    reading = Browser(site_of(folder / "kirikae.yml")).sign_in()
+    headers = {"Accept-Language": language}
+    told = reading.get(f"{HOME}/decide", **headers).text
+    command = run("report", "--lang", language, "--json").json
+    seen = " ".join(re.sub(r"<[^>]+>", "\n", html.unescape(told)).split())
+    for sentence in (*command["gains"], *command["risks"], command["cost"]):
+        assert " ".join(sentence.split()) in seen
+    assert told.count("<svg") == 1 and "<style" not in told and "style=" not in told
+    assert reading.get(f"{HOME}/decide?json", **headers).json()["cost"] == command["cost"]
+    assert "ST03" in reading.get(f"{HOME}/survey", **headers).text
 
 
 # --- figures
@@ -292,5 +348,8 @@ def test_the_road_of_a_move_is_a_line_of_steps():
         Entry(move, 0.0, "me", "here"),
         Entry(Move("earth", PLAN, Phase.RUNNING, 500, seq=2), 10.0, "me", "here"),
     ]
-    assert road(entries[:1], 0.0) == ""
-    assert 'd="M0.0 100.0H480.0V55.0H960"' in road(entries, 20.0)
+    assert road(entries[:1], 0.0) is None
+    drawn = road(entries, 20.0)
+    assert drawn is not None and (drawn.begin, drawn.end, drawn.entries) == (0.0, 20.0, 2)
+    assert 'd="M0.0 122.0H480.0V66.0H960"' in drawn.svg
+    assert drawn.svg.count('class="rule"') == len({0, *PLAN, 1000})

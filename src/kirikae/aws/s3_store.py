@@ -28,8 +28,11 @@ class S3Store:
         bucket: str,
         prefix: str = "",
         owner: str = "",
+        of: str = "the journal",
     ) -> None:
-        """``owner``: the account that the bucket must belong to, if given."""
+        """``owner``: the account that the bucket must belong to, if given.  ``of``: what is kept
+        there, in words."""
+        self._of = of
         self._whose = {"ExpectedBucketOwner": owner} if owner else {}
         self._aws = aws
         self._bucket = bucket
@@ -147,22 +150,23 @@ class S3Store:
 
     def _broken(self, what: str, error: AwsRefused) -> StoreBroken:
         where = f"s3://{self._bucket}/{self._prefix}"
-        return StoreBroken(f"the journal {where} cannot be {what}: {error}")
+        return StoreBroken(f"{self._of} {where} cannot be {what}: {error}")
 
     def _no_bucket(self, error: NotThere) -> StoreBroken:
         """The error (not raised yet) that says how to get one."""
         return StoreBroken(
-            f"there is no bucket {self._bucket} for the journal ({error}); create it "
-            "(with versioning), or correct `store`",
+            f"there is no bucket {self._bucket} for {self._of} ({error}); create it "
+            "(with versioning), or correct its name",
         )
 
 
-def store_at(aws: Aws, url: str, owner: str = "") -> S3Store:
-    """The store of ``s3://BUCKET/PREFIX``."""
+def store_at(aws: Aws, url: str, owner: str = "", of: str = "the journal") -> S3Store:
+    """The store of ``s3://BUCKET/PREFIX``; ``of``: what is kept there, in words."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     return S3Store(
         aws,
         bucket,
         prefix,
         owner,
+        of,
     )

@@ -12,7 +12,7 @@ from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.here import Here
 from kirikae.model.calendar import Calendar
-from kirikae.model.errors import UsageProblem
+from kirikae.model.errors import StoreBroken, UsageProblem
 from kirikae.model.move import Move
 from kirikae.model.project import MoveSettings, Project
 from kirikae.model.project_overlay import Overlaid, environments_in, is_overlay, overlaid
@@ -53,6 +53,25 @@ def project_source(here: Here, read: Callable[[Path], Source] | None = None) -> 
     return found
 
 
+def files_of(here: Here) -> list[Path]:
+    """What the project is read from: its file, and the one that it may lie over, there or not."""
+    path = Path(here.project_file)
+    return [path, *(Path(base) for base, _ in environments_in(path))]
+
+
+def as_written(here: Here) -> tuple[tuple[int, int] | None, ...]:
+    """Another value whenever one of these files was changed, came or went."""
+    return tuple(_stamp(path) for path in files_of(here))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 def _source(path: Path) -> Source:
     return source_of(text_from(read_bytes(path), str(path)), str(path))
 
@@ -84,12 +103,20 @@ def open_store(
     aws: Aws | None = None,
     patience_s: float = STORE_PATIENCE_S,
 ) -> Store:
-    """The journal's store: a file, or a bucket of the project's own account."""
+    """The journal's store: a file, or a bucket of the project's own account.
+
+    Raises StoreBroken for a file of another machine: one that is not there looks like no move.
+    """
     if project.store.startswith("s3://"):
         from kirikae.aws.s3_store import store_at
 
         session = aws or Aws(project.region, here.read_only)
         return store_at(session, project.store, project.account)
+    if here.copied_from:
+        raise StoreBroken(
+            f"{here.copied_from}: its journal, {project.store}, is a file on the machine that "
+            "moves it and cannot be seen from here; `store: s3://BUCKET/PREFIX` can"
+        )
     return SqliteStore(here.folder / project.store, patience_s)
 
 

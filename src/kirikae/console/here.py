@@ -33,12 +33,14 @@ NOTHING_TO_DO = "nothing to do"
 @dataclass(frozen=True, slots=True)
 class Here:
     """``project_file``: as it was named.  ``read_only``: no call that changes anything is sent.
-    ``person``: who asks through a console that serves several; empty: whoever runs the command."""
+    ``person``: who asks through a console that serves several; empty: whoever runs the command.
+    ``copied_from``: the address of the project file, where it lies in no folder of this machine."""
 
     project_file: str = "kirikae.yml"
     read_only: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     person: str = ""
+    copied_from: str = ""
 
     def signed(self, who: str) -> str:
         """Who the journal names: as AWS knows us, and the person whom the console knows."""

@@ -16,6 +16,7 @@ from kirikae import __version__
 from kirikae.aws.errors import WrongAccount
 from kirikae.aws.session import Aws
 from kirikae.console.context import Desk, desk_of, load_project, open_store
+from kirikae.console.drill_reports import FOLDER, DrillSeen, drills_in
 from kirikae.console.here import Here
 from kirikae.console.outlook import Standing, standing
 from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
@@ -77,6 +78,7 @@ class Measured:
     releases: ReleasesSeen | None
     survey: SurveySeen | None
     at: float
+    drills: Sequence[DrillSeen] = ()
     version: str = __version__
     troubles: Sequence[str] = ()
 
@@ -110,6 +112,7 @@ def measured(here: Here) -> Measured:
         releases,
         survey,
         time.time(),
+        drills_in(here.folder / FOLDER, troubles),
         troubles=troubles,
     )
 

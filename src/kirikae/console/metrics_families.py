@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time
 
+from kirikae.console.drill_reports import DrillSeen
 from kirikae.console.exposition import Family, Sample, known, name_of, one_of
 from kirikae.console.measured import Measured, MoveSeen, ReleasesSeen, SurveySeen
 from kirikae.model.evidence import Evidence, Verdict
@@ -35,6 +36,7 @@ def families(seen: Measured) -> list[Family]:
             seen.survey,
             [move.kind for move in seen.moves],
         )
+    found += _drills(seen.drills)
     found += _acceptances(seen.project)
     return [family for family in found if family.samples]
 
@@ -190,6 +192,44 @@ def _figures(moves: Iterable[MoveSeen]) -> Iterator[Family]:
             samples.setdefault(name, []).extend(known(value, labels))
     for name, found in sorted(samples.items()):
         yield Family(name, "A figure of this step that the verdict rests on.", found)
+
+
+def _drills(drills: Iterable[DrillSeen]) -> Iterator[Family]:
+    """Of the reports that lie beside the project file: each stays until it is taken away."""
+    told = [({"report": each.report, "fault": each.fault}, each) for each in drills]
+    yield Family(
+        "kirikae_drill_requests",
+        "Requests of a drill by what became of them.",
+        [
+            Sample(value, {**labels, "verdict": verdict})
+            for labels, each in told
+            for verdict, value in each.requests.items()
+        ],
+    )
+    yield Family(
+        "kirikae_drill_latency_seconds",
+        "Answer times of a drill; missing where so many had no answer.",
+        [
+            Sample(value, {**labels, "quantile": f"{float(name.removeprefix('p')) / 100:g}"})
+            for labels, each in told
+            for name, value in each.latency_s.items()
+        ],
+    )
+    yield Family(
+        "kirikae_drill_recovery_seconds",
+        "From a fault until answers were as before; missing where they never were.",
+        [sample for labels, each in told for sample in known(each.recovery_s, labels)],
+    )
+    yield Family(
+        "kirikae_drill_lost_requests",
+        "Requests that a fault lost.",
+        [sample for labels, each in told if each.fault for sample in known(each.lost, labels)],
+    )
+    yield Family(
+        "kirikae_drill_report_timestamp_seconds",
+        "When the report was written (Unix time).",
+        [Sample(each.at, labels) for labels, each in told],
+    )
 
 
 def _evidence(evidence: Evidence | None) -> Mapping[str, float]:

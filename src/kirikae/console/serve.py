@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
+import shutil
 import socket
 import sys
+import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +25,8 @@ from kirikae.model.errors import UsageProblem
 from kirikae.model.shown import clean
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from kirikae.console.web.door import Door
     from kirikae.console.web.keys import Keys
 
@@ -45,9 +51,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 )
 @click.option(
     "--portfolio",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=None,
-    help="Show every project file (kirikae*.yml) below this folder instead of one.",
+    metavar="FOLDER|s3://BUCKET/PREFIX",
+    help="Show every project file (kirikae*.yml) below it instead of one.",
 )
 @click.option(
     "--people",
@@ -61,36 +67,57 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     default=None,
     help="Folder of JSON reports of drills and capacity to show (default: `reports`).",
 )
+@click.option(
+    "--docs",
+    default=None,
+    metavar="https://NAME",
+    help="Where your copy of the documentation stands: a link on each page.",
+)
 @STREAM
 @click.pass_obj
 def serve(
     here: Here,
     listen: str,
     url: str | None,
-    portfolio: Path | None,
+    portfolio: str | None,
     people: Path | None,
     reports: Path | None,
+    docs: str | None,
     as_json: bool,
 ) -> Answer:
     """Show moves, findings, releases, jobs and logs in a browser, with hold, approve and the red
     button; whoever opens it needs the token that is told at the start."""
     assert_libraries()
     from kirikae.console.web.app import app
-    from kirikae.console.web.site import ALONE, Site, places_in
+    from kirikae.console.web.site import ALONE, Site
 
     address, port = address_of(listen)
     if portfolio is None:
         read_bytes(Path(here.project_file))
-    places = {ALONE: here} if portfolio is None else places_in(portfolio, here)
     _assert_safe(address, url)
+    _assert_page(docs)
+    places = {ALONE: here} if portfolio is None else _places(portfolio, here)
     with _bound(address, port) as listening:
         door = _door(address, listening.getsockname()[1], url)
         # Only now: a second console on this port must not take the first one's token away.
         keys, told = _keys(here, people)
-        site = Site(places, door, keys, reports or here.folder / "reports")
+        site = Site(places, door, keys, reports, (docs or "").rstrip("/"))
         _tell(sorted(door.origins), told, as_json)
         _serve(app(site), listening)
     return Answer({"stopped": True}, ("stopped",))
+
+
+def _places(portfolio: str, here: Here) -> Mapping[str, Here]:
+    """Copies of a bucket's files are for nobody else's eyes, and gone with this process."""
+    from kirikae.console.web.places import Places, places_in, places_of_bucket
+
+    if portfolio.startswith("s3://"):
+        copies = Path(tempfile.mkdtemp(prefix="kirikae-portfolio-"))
+        atexit.register(shutil.rmtree, copies, ignore_errors=True)
+        return Places(lambda: places_of_bucket(portfolio, here, copies))
+    if not Path(portfolio).is_dir():
+        raise UsageProblem(f"--portfolio {portfolio}: name a folder, or s3://BUCKET/PREFIX")
+    return Places(lambda: places_in(Path(portfolio), here))
 
 
 def assert_libraries() -> None:
@@ -112,6 +139,12 @@ def _assert_safe(address: str, url: str | None) -> None:
         parts.scheme != "https" or not parts.netloc or parts.path not in ("", "/")
     ):
         raise UsageProblem(f"--url {url}: write https:// and a name, such as https://moves.corp")
+
+
+def _assert_page(docs: str | None) -> None:
+    """Raises UsageProblem for what a browser would not open, or would run."""
+    if docs is not None and not docs.startswith(("https://", "http://")):
+        raise UsageProblem(f"--docs {docs}: write an address that begins with https://")
 
 
 def _door(address: str, port: int, url: str | None) -> Door:
@@ -167,14 +200,24 @@ def _bound(address: str, port: int) -> socket.socket:
 
 
 def _serve(served: object, listening: socket.socket) -> None:
+    server_of(served).run(sockets=[listening])
+
+
+def server_of(served: object) -> uvicorn.Server:
+    """An ASGI app, served by one parser whatever else is installed: what it takes for the end of a
+    request is then what the door takes for it."""
     import uvicorn
+
+    from kirikae.console.web.patience import Impatient
 
     config = uvicorn.Config(
         served,  # type: ignore[arg-type] # an ASGI app; uvicorn's own type for one is wider
+        http=Impatient,
+        ws="none",
         access_log=False,
         log_level="warning",
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)

@@ -5,7 +5,6 @@ Neither has a session.  A scrape shows a token of the console, Slack signs what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import click
@@ -53,7 +52,7 @@ class _Scraped:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._attempts = Attempts()
-        self._kept: Mapping[str, Kept] = {name: page_of(here) for name, here in site.places.items()}
+        self._kept: dict[str, Kept] = {}
 
     def page(self, request: Request) -> Response:
         """In a thread of its own: AWS may be slow."""
@@ -65,7 +64,7 @@ class _Scraped:
             names = ", ".join(f"/metrics/{name}" for name in self._site.places)
             return PlainTextResponse(f"scrape one of {names}\n", HTTPStatus.NOT_FOUND)
         try:
-            text = self._kept[place]()
+            text = self._page_of(place)()
         except KirikaeError as error:
             says = f"{clean(str(error))}\n"
             return PlainTextResponse(says, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -73,6 +72,11 @@ class _Scraped:
             text.encode("utf-8", "replace"),
             headers={"Content-Type": CONTENT_TYPE},
         )
+
+    def _page_of(self, place: str) -> Kept:
+        """One for everybody, also of a project file that came later."""
+        found = self._kept.get(place)
+        return found or self._kept.setdefault(place, page_of(self._site.places[place]))
 
     def _refused(self, request: Request) -> Response | None:
         """By a session, or by a token; wrong ones have to wait as at the sign-in."""
@@ -99,7 +103,7 @@ class _Called:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._chats = {name: Chat(here, _complain) for name, here in site.places.items()}
+        self._chats: dict[str, Chat] = {}
 
     async def answer(self, request: Request) -> Response:
         """At once; what follows is sent when this has been answered."""
@@ -108,7 +112,7 @@ class _Called:
             return Response(status_code=HTTPStatus.NOT_FOUND)
         body = await _body(request)
         reply = await run_in_threadpool(
-            self._chats[place].handle,
+            self._chat_of(place).handle,
             request.headers,
             body,
         )
@@ -120,6 +124,11 @@ class _Called:
                 background=later,
             )
         return Response(status_code=reply.status, background=later)
+
+    def _chat_of(self, place: str) -> Chat:
+        """The same one for every request: it remembers what came before."""
+        found = self._chats.get(place)
+        return found or self._chats.setdefault(place, Chat(self._site.places[place], _complain))
 
 
 async def _body(request: Request) -> bytes:

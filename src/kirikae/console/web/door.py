@@ -6,6 +6,7 @@ answer has.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _READS = ("GET", "HEAD")
 _FORM = "application/x-www-form-urlencoded"
 _BYTES_AT_MOST = 65_536
 _FIELDS_AT_MOST = 30
+_FORM_S = 10.0
+"""A form of this size is there long before, also from a phone in a train."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -107,7 +110,9 @@ def _by_body(headers: Mapping[str, str]) -> Refusal | None:
     if headers.get("content-type", "").partition(";")[0].strip() != _FORM:
         return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send a form ({_FORM})")
     length = headers.get("content-length", "")
-    if not length.isdigit() or int(length) > _BYTES_AT_MOST:
+    if "transfer-encoding" in headers:
+        return Refusal(HTTPStatus.LENGTH_REQUIRED, "say how long the form is")
+    if not (length.isascii() and length.isdecimal()) or int(length) > _BYTES_AT_MOST:
         return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
     return None
 
@@ -189,7 +194,11 @@ class Gate:
 
     async def _by_token(self, request: Request, session: Session | None) -> Response | None:
         """The form is read here, once, and handed on."""
-        form = await request.form(max_files=0, max_fields=_FIELDS_AT_MOST)
+        try:
+            async with asyncio.timeout(_FORM_S):
+                form = await request.form(max_files=0, max_fields=_FIELDS_AT_MOST)
+        except TimeoutError:
+            return _plain(Refusal(HTTPStatus.REQUEST_TIMEOUT, "the form did not come; try again"))
         fields = {name: str(value) for name, value in form.items()}
         given = fields.pop("csrf", "").encode("utf-8", "replace")
         if session is None or not hmac.compare_digest(given, session.csrf.encode()):

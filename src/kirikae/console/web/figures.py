@@ -98,14 +98,25 @@ def _part(value: float, bar: float) -> float:
 
 
 _WIDTH = 960
-_HEIGHT = 120
-_LOW = 100
+_HEIGHT = 132
+_LOW = 122
+_HIGH = 10
 
 
-def road(entries: Sequence[Entry], now: float) -> str:
-    """The share over time until now, as a line of steps; nothing before there are two entries."""
+@dataclass(frozen=True, slots=True)
+class Road:
+    """The share over time until now.  ``svg``: a line of steps; ``begin``, ``end``: Unix times."""
+
+    svg: str
+    begin: float
+    end: float
+    entries: int
+
+
+def road(entries: Sequence[Entry], now: float) -> Road | None:
+    """Nothing before there are two entries."""
     if len(entries) < 2:
-        return ""
+        return None
     begin = entries[0].at
     whole = max(
         entries[-1].at - begin,
@@ -113,6 +124,16 @@ def road(entries: Sequence[Entry], now: float) -> str:
         1.0,
     )
     points = [(_WIDTH * (each.at - begin) / whole, _y(each.move.share)) for each in entries]
+    return Road(
+        _drawn(entries, points),
+        begin,
+        begin + whole,
+        len(entries),
+    )
+
+
+def _drawn(entries: Sequence[Entry], points: Sequence[tuple[float, float]]) -> str:
+    """With a rule for each share that the plan stops at, so that a height can be read."""
     steps = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for before, after in pairwise(points):
         steps.append(f"H{after[0]:.1f}")
@@ -120,7 +141,7 @@ def road(entries: Sequence[Entry], now: float) -> str:
             steps.append(f"V{after[1]:.1f}")
     line = "".join([*steps, f"H{_WIDTH}"])
     held = "".join(
-        f'<circle class="held" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+        f'<path class="held" d="M{x:.1f} {y:.1f}h0"/>'
         for (x, y), entry in zip(
             points,
             entries,
@@ -128,12 +149,16 @@ def road(entries: Sequence[Entry], now: float) -> str:
         )
         if entry.move.held is not None
     )
+    rules = "".join(
+        f'<line class="rule" x1="0" x2="{_WIDTH}" y1="{_y(share):.1f}" y2="{_y(share):.1f}"/>'
+        for share in sorted({0, *entries[-1].move.plan, WHOLE})
+    )
     return (
-        f'<svg viewBox="-6 0 {_WIDTH + 12} {_HEIGHT}" aria-hidden="true" focusable="false">'
-        f'<line class="rule" x1="0" x2="{_WIDTH}" y1="{_LOW}" y2="{_LOW}"/>'
+        f'<svg viewBox="-6 0 {_WIDTH + 12} {_HEIGHT}" preserveAspectRatio="none" '
+        f'aria-hidden="true" focusable="false">{rules}'
         f'<path class="under" d="{line}V{_LOW}H0Z"/><path class="line" d="{line}"/>{held}</svg>'
     )
 
 
 def _y(share: int) -> float:
-    return _LOW - (_LOW - 10) * share / WHOLE
+    return _LOW - (_LOW - _HIGH) * share / WHOLE

@@ -45,6 +45,11 @@ class Kept(Generic[T]):
         thread.join(wait_s)
         return self._value
 
+    @property
+    def last(self) -> T | None:
+        """Without waiting and without asking anew."""
+        return self._value
+
     def _make(self) -> None:
         self._value = self.make()
         self._made = self.clock()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from kirikae.console import orders
@@ -24,6 +23,7 @@ from kirikae.console.salvage import salvaged
 from kirikae.console.speech import Speech
 from kirikae.console.telling import shown_look
 from kirikae.console.web.figures import bars, road, sides
+from kirikae.console.web.following import events
 from kirikae.console.web.kept import Found
 from kirikae.console.web.pages import Reader, field_of, reader
 from kirikae.console.web.watched import Record, Watcher
@@ -33,8 +33,6 @@ from kirikae.model.move import Verb
 from kirikae.move.engine import Look, held_in_words
 
 _EVERY_S = 1.0
-_BEATS = 15
-"""So many looks without news until a line says that the connection still stands."""
 _JOURNAL_LINES = 40
 Act = Callable[[Reader, str], Answer]
 
@@ -193,7 +191,7 @@ class Seen:
             sides=sides(figures),
             bars=bars(figures, self.speech),
             told=None if told is None else self.speech.say(told.line),
-            road=road(record.entries, _minute()) if record is not None else "",
+            road=road(record.entries, _minute()) if record is not None else None,
             press=read.site.presses.of(read.place, self.name),
         )
 
@@ -274,30 +272,11 @@ async def live(request: Request) -> Response:
     """What changes, by server-sent events: the same HTML that the page had at first."""
     read = reader(request)
     name = await run_in_threadpool(_name, read)
-    headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        _events(read, name),
-        media_type="text/event-stream",
-        headers=headers,
+    return events(
+        read,
+        lambda: Seen.of(read, name).live(),
+        _EVERY_S,
     )
-
-
-async def _events(read: Reader, name: str) -> AsyncIterator[str]:
-    """Until the browser goes or the session ends."""
-    last = ""
-    quiet = 0
-    while not await read.request.is_disconnected():
-        session = read.session
-        if session is None or read.site.sessions.find(session.id) is None:
-            return
-        now = await run_in_threadpool(lambda: Seen.of(read, name).live())
-        quiet = 0 if now != last else quiet + 1
-        if now != last:
-            yield "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
-        elif quiet % _BEATS == 0:
-            yield ": still here\n\n"
-        last = now
-        await asyncio.sleep(_EVERY_S)
 
 
 # --- acts

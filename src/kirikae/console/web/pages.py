@@ -135,6 +135,7 @@ class Reader:
         session = self.session
         common = {
             "at": self.at,
+            "docs": self._docs,
             "csrf": session.csrf if session is not None else "",
             "language": self.speech.language,
             "languages": LANGUAGES,
@@ -157,6 +158,12 @@ class Reader:
                 }
             )
         )
+
+    @property
+    def _docs(self) -> str:
+        """The page about this console, in the reader's language."""
+        way = "ja/console.html" if self.speech.language == "ja" else "how-to/console.html"
+        return f"{self.site.docs}/{way}" if self.site.docs else ""
 
     @property
     def _read_only(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from math import isfinite
 from typing import Any
 
 from starlette.requests import Request
@@ -15,12 +15,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kirikae.console.context import open_store
+from kirikae.console.drill_reports import FOLDER, read_report, report_files
 from kirikae.console.here import Here
 from kirikae.console.jobs_common import ledger_of
 from kirikae.console.logs_common import LogsDesk
 from kirikae.console.release import releases_of, served_at
 from kirikae.console.salvage import salvaged
+from kirikae.console.web.alerting import alerts_in
 from kirikae.console.web.calendar import Firings, calendar_of, tone_of
+from kirikae.console.web.members import Members, services_of
 from kirikae.console.web.pages import reader
 from kirikae.jobs.job import Firing, read_firing_id
 from kirikae.jobs.ledger import Ledger
@@ -35,8 +38,6 @@ from kirikae.release.manifest import Manifest
 
 _FIRINGS = 2000
 _LISTED = 200
-_REPORTS = 50
-_REPORT_BYTES = 4_000_000
 _SIDE_BY_SIDE = 4
 
 
@@ -70,13 +71,20 @@ def releases(request: Request) -> Response:
     entries = [entry.to_plain() for entry in ledger.all()]
     names = [request.query_params.get(name, "") for name in ("one", "other")]
     pair = [each for name in names for each in made if each.id == name]
+    members: Members = read.site.kept.setdefault("members", Members(read.site.watchers))
+    live = members.of(here)
     return read.page(
         "releases.html",
         {
+            "live": None if live is None or live.value is None else live.value.to_plain(),
             "served": served,
             "ledger": entries,
             "releases": [each.id for each in made],
         },
+        live=live,
+        services=services_of(live.value, project.fleets.new.ecs_service)
+        if live is not None and live.value is not None
+        else {},
         asked_at=request.query_params.get("at", ""),
         served=served,
         entries=list(reversed(entries))[:_LISTED],
@@ -210,17 +218,21 @@ def firing(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Verdicts on folders of the new tree: a row for a day, a cell for each folder in it."""
+    """Verdicts on folders of the new tree: a row for a day, a cell for each folder in it.
+
+    ``newest``: when the last one was judged (Unix time)."""
 
     move: str
     rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     counts: Mapping[str, int]
     trouble: str = ""
+    newest: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         return {
             "move": self.move,
             "trouble": self.trouble,
+            "newest": self.newest,
             **self.counts,
         }
 
@@ -239,10 +251,15 @@ def logs(request: Request) -> Response:
         for name, settings in project.moves.items()
         if isinstance(settings, LogsMove)
     ]
+    alerts = alerts_in(read.here.folder / ".kirikae" / "logs")
     return read.page(
         "heat.html",
-        {"moves": [each.to_plain() for each in found]},
+        {
+            "moves": [each.to_plain() for each in found],
+            "alerts": [each.to_plain() for each in alerts],
+        },
         heats=found,
+        alerts=alerts,
     )
 
 
@@ -270,7 +287,11 @@ def _heat(
             str(error),
         )
     verdicts = {label: each.verdict for label, each in judged.items()}
-    return heat_of(name, verdicts)
+    newest = max((each.at for each in judged.values()), default=None)
+    return replace(
+        heat_of(name, verdicts),
+        newest=newest,
+    )
 
 
 def heat_of(name: str, verdicts: Mapping[str, str]) -> Heat:
@@ -296,12 +317,14 @@ def heat_of(name: str, verdicts: Mapping[str, str]) -> Heat:
 
 
 def reports(request: Request) -> Response:
-    """JSON reports of drills and capacity, side by side."""
+    """JSON reports of drills and capacity, side by side, the oldest first."""
     read = reader(request)
-    folder = read.site.reports or read.here.folder / "reports"
+    folder = read.site.reports or read.here.folder / FOLDER
     found = report_files(folder)
     named = request.query_params.getlist("report")[:_SIDE_BY_SIDE]
-    columns = [(file.name, flat(read_report(file))) for file in found if file.name in named]
+    columns = [
+        (file.name, flat(read_report(file))) for file in reversed(found) if file.name in named
+    ]
     plain = {
         "reports": [file.name for file in found],
         "chosen": dict(columns),
@@ -313,6 +336,7 @@ def reports(request: Request) -> Response:
         folder=folder.name,
         columns=[name for name, _ in columns],
         rows=side_by_side([values for _, values in columns]),
+        change=change,
     )
 
 
@@ -322,26 +346,14 @@ def side_by_side(columns: Sequence[Mapping[str, str]]) -> list[tuple[str, list[s
     return [(key, [values.get(key, "–") for values in columns]) for key in keys]
 
 
-def report_files(folder: Path) -> list[Path]:
-    """The newest first; none where the folder is not there."""
-    if not folder.is_dir():
-        return []
-    found = [file for file in folder.glob("*.json") if file.is_file()]
-    return sorted(
-        found,
-        key=lambda file: file.stat().st_mtime,
-        reverse=True,
-    )[:_REPORTS]
-
-
-def read_report(file: Path) -> Any:
-    """Raises UsageProblem."""
+def change(values: Sequence[str]) -> str:
+    """From the first report to the last, where both are numbers and the first is not 0."""
     try:
-        if file.stat().st_size > _REPORT_BYTES:
-            raise UsageProblem(f"{file.name}: more than 4 MB is no report")
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageProblem(f"{file.name}: {error}; write it with `--json`") from error
+        first, last = (float(each.replace(",", "")) for each in (values[0], values[-1]))
+    except ValueError:
+        return ""
+    told = isfinite(first) and isfinite(last) and first and last != first
+    return f"{(last - first) / abs(first):+.1%}" if told else ""
 
 
 def flat(plain: Any, before: str = "") -> dict[str, str]:

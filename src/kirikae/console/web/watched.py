@@ -5,12 +5,12 @@ The page has the red button on it: it must come at once, whether or not AWS or t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from kirikae.aws.session import Aws
-from kirikae.console.context import Desk, desk_of
+from kirikae.console.context import Desk, as_written, desk_of
 from kirikae.console.here import Here
 from kirikae.console.outlook import Outlook, Standing, outlook, standing
 from kirikae.console.salvage import salvaged
@@ -23,6 +23,7 @@ _LOOK_S = 1.0
 _STANDING_S = 5.0
 _OUTLOOK_S = 60.0
 _STORE_PATIENCE_S = 1.0
+Stamps = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +38,23 @@ class Record:
 class Watcher:
     """One move of one project file.  It cannot change anything: its session of AWS only reads."""
 
-    def __init__(self, here: Here, name: str) -> None:
-        self._here = Here(
-            here.project_file,
-            True,
-            here.environment,
+    def __init__(self, here: Here, name: str, session: Callable[[str], Aws]) -> None:
+        """``session``: region -> a session that is shared, for each costs time and memory."""
+        self._here = replace(
+            here,
+            read_only=True,
+            person="",
         )
         self._name = name
+        self._session = session
         self._record = Kept(lambda: tried(self._read), _LOOK_S)
-        self._standing = Kept(lambda: tried(lambda: standing(self._desk())), _STANDING_S)
+        self._standing = Kept(lambda: tried(lambda: standing(self._proven_desk())), _STANDING_S)
         self._outlook = Kept(lambda: tried(self._ahead), _OUTLOOK_S)
-        self._at_record: tuple[float, Desk] | None = None
+        self._at_record: tuple[Stamps, Desk] | None = None
 
-    def record(self) -> Found[Record] | None:
+    def record(self, wait_s: float = WAIT_S) -> Found[Record] | None:
         """None: the journal has not answered yet."""
-        return self._record.get()
+        return self._record.get(wait_s)
 
     def standing(self, wait_s: float = WAIT_S) -> Found[Standing] | None:
         """None: AWS has not answered yet."""
@@ -64,15 +67,20 @@ class Watcher:
     def _desk(self) -> Desk:
         """Nothing is asked yet, neither AWS nor the store."""
         project = salvaged(self._here).project
-        aws = Aws(project.region, read_only=True)
         return desk_of(
             self._here,
             project,
             self._name,
-            aws,
+            self._session(project.region),
             "",
             _STORE_PATIENCE_S,
         )
+
+    def _proven_desk(self) -> Desk:
+        """What AWS says of another account is nothing about this move.  Raises WrongAccount."""
+        desk = self._desk()
+        desk.aws.identity(desk.project.account)
+        return desk
 
     def _read(self) -> Record:
         desk = self._kept_desk()
@@ -91,13 +99,13 @@ class Watcher:
 
     def _kept_desk(self) -> Desk:
         """Its journal reads an entry once; a project file that was changed is read again."""
-        changed = Path(self._here.project_file).stat().st_mtime
+        changed = as_written(self._here)
         if self._at_record is None or self._at_record[0] != changed:
             self._at_record = (changed, self._desk())
         return self._at_record[1]
 
     def _ahead(self) -> Outlook:
-        return outlook(self._here, self._desk())
+        return outlook(self._here, self._proven_desk())
 
 
 @dataclass(slots=True)
@@ -105,7 +113,18 @@ class Watchers:
     """One for each move that somebody has looked at."""
 
     _kept: dict[tuple[str, str], Watcher] = field(default_factory=dict)
+    _sessions: dict[str, Aws] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, here: Here, name: str) -> Watcher:
         """The same one for everybody."""
-        return self._kept.setdefault((here.project_file, name), Watcher(here, name))
+        key = (here.project_file, name)
+        found = self._kept.get(key)
+        return found or self._kept.setdefault(key, Watcher(here, name, self.session))
+
+    def session(self, region: str) -> Aws:
+        """One that only reads, for all moves of a region."""
+        with self._guard:
+            if region not in self._sessions:
+                self._sessions[region] = Aws(region, read_only=True)
+            return self._sessions[region]
