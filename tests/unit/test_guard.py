@@ -207,6 +207,17 @@ def test_without_a_ledger_a_job_may_run_all_the_same(place: Place, job: str) -> 
     assert place.run("-u", "closed", job, "-c", "echo ran", conf=closed).stdout == b""
 
 
+def test_settings_that_were_written_on_windows_say_the_same(place: Place, job: str) -> None:
+    """Also a token's file; what is no number counts as not written."""
+    token = place.folder / "windows.token"
+    token.write_bytes((place.folder / "jobs.db.token").read_bytes().strip() + b"\r\n")
+    conf = place.conf(token_file=str(token), lease="08", tries="many")
+    conf.write_bytes(conf.read_bytes().replace(b"\n", b" \r\n"))
+    ran = place.run("-w", _DAILY, job, "--", "echo", "ran", conf=conf)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"ran\n", b"")
+    assert place.last(job).state is State.SUCCEEDED
+
+
 def test_a_wrong_token_is_no_ledger(place: Place, job: str) -> None:
     wrong = place.folder / "wrong"
     wrong.write_text("wrong\n")

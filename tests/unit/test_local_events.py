@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from kirikae.local.events.clockwork import Clockwork, Listening
 from kirikae.local.events.delivery import Delivery, Order, run_task_of
@@ -20,7 +21,7 @@ from kirikae.local.events.deploying import Deployings
 from kirikae.local.events.kept import Target, Timed, refusal, rule_of, schedule_of
 from kirikae.local.events.making import clockwork_of
 from kirikae.local.events.moto import OfMoto, _read
-from kirikae.local.events.patterns import fits
+from kirikae.local.events.patterns import fits, problem_of
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
 from tests.keeper import KeeperProcess
@@ -145,11 +146,51 @@ def test_what_aws_does_not_take_is_refused(service, expression, zone, taken):
         ({"detail": {"none": ["x"]}}, False),
         ({"detail": {"names": ["b"]}}, True),
         ({"nothing": {"inside": ["x"]}}, False),
+        ({"detail": {"group": [{"wildcard": "serv*:*b"}]}}, True),
+        ({"detail": {"group": [{"wildcard": "service.*"}]}}, False),
+        ({"detail": {"group": [{"anything-but": {"wildcard": "*web"}}]}}, False),
+        ({"detail": {"group": [{"prefix": {"equals-ignore-case": "SERVICE"}}]}}, True),
+        ({"detail": {"address": [{"cidr": "10.0.0.0/24"}]}}, True),
+        ({"detail": {"group": [{"cidr": "10.0.0.0/24"}]}}, False),
+        ({"$or": [{"source": ["x"]}, {"detail": {"cpu": [256]}}]}, True),
+        ({"detail": {"$or": [{"cpu": [1]}, {"group": ["x"]}]}}, False),
     ],
 )
 def test_a_pattern_wants_an_event_or_not(pattern, wanted):
-    detail = {"lastStatus": "STOPPED", "group": "service:web", "cpu": 256, "names": ["a", "b"]}
+    detail = {
+        "lastStatus": "STOPPED",
+        "group": "service:web",
+        "cpu": 256,
+        "names": ["a", "b"],
+        "address": "10.0.0.7",
+    }
+    assert problem_of(pattern) == ""
     assert fits(pattern, {"source": "aws.ecs", "detail": detail}) is wanted
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ([], "is an object"),
+        ({}, "is an object"),
+        ({"source": "aws.ecs"}, "must be an object or an array"),
+        ({"source": []}, "must be an object or an array"),
+        ({"detail": {"x": [{"prefix": 5}]}}, "'prefix' does not take 5"),
+        ({"detail": {"x": [{"numeric": ["<"]}]}}, "'numeric' does not take"),
+        ({"detail": {"x": [{"numeric": ["<", "5"]}]}}, "'numeric' does not take"),
+        ({"detail": {"x": [{"exists": "true"}]}}, "'exists' does not take"),
+        ({"detail": {"x": [{"cidr": "10.0.0.0/64"}]}}, "'cidr' does not take"),
+        ({"detail": {"x": [{"wildcard": "a**"}]}}, "'wildcard' does not take"),
+        ({"detail": {"x": [{"anything-but": {"numeric": ["<", 1]}}]}}, "does not take"),
+        ({"detail": {"x": [{"regex": "a"}]}}, "no comparison"),
+        ({"detail": {"x": [{"prefix": "a", "suffix": "b"}]}}, "one comparison"),
+        ({"$or": [{"source": 5}]}, "must be an object or an array"),
+        ({"detail": {"x": [["a"]]}}, "an array in an array"),
+    ],
+)
+def test_a_pattern_that_nothing_could_be_compared_with_is_none(pattern, why):
+    """One of these once ended the control plane, and again at each start."""
+    assert why in problem_of(pattern)
 
 
 # --- whom
@@ -252,6 +293,27 @@ def test_stores_that_do_not_answer_lose_no_minute(place):
         return await place.bodies()
 
     assert asyncio.run(play()) == ["{}"]
+
+
+@pytest.mark.parametrize("expression", ["rate(1 minute)", "cron(* * * * ? *)"])
+def test_what_was_disabled_or_deleted_makes_up_nothing_when_it_is_back(place, expression):
+    """Only what the control plane itself has missed is delivered late."""
+    kept = Kept(schedule(expression))
+
+    async def play() -> list[str]:
+        await place.ask("sqs", "CreateQueue", QueueName="jobs")
+        clockwork = place.clockwork(kept)
+        await place.look(clockwork)
+        timed, kept.all = kept.all, []
+        place.now += 60
+        await place.look(clockwork)
+        place.now += 6 * 3600
+        again = place.clockwork(kept)
+        kept.all = timed
+        await place.look(again)
+        return await place.bodies()
+
+    assert asyncio.run(play()) == ["{}", "{}"]
 
 
 def test_a_rule_sends_a_scheduled_event(place):
@@ -408,6 +470,64 @@ async def _read_back(stores: Stores) -> None:
     await kept.gone(REGION, nightly)
     assert [each.name for each in await kept.timed(REGION)] == ["tick"]
     assert await kept.timed("us-west-2") == []
+    await stores.close()
+
+
+MANY = 60
+"""More than one of moto's pages."""
+
+
+def test_all_pages_are_read_and_what_cannot_be_read_stops_nothing(tmp_path):
+    keeper = KeeperProcess(tmp_path)
+    try:
+        client = partial(
+            boto3.client,
+            region_name=REGION,
+            endpoint_url=keeper.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id="k",
+            aws_secret_access_key="k",
+        )
+        schedules, rules = client("scheduler"), client("events")
+        role = {"RoleArn": "arn:aws:iam::123456789012:role/r"}
+        target = {"Arn": f"{SQS}jobs", **role}
+        with pytest.raises(ClientError) as refused:
+            schedules.create_schedule(
+                Name="elsewhere",
+                ScheduleExpression="rate(1 minute)",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target={"Arn": "arn:aws:lambda:r:123456789012:function:f", **role},
+            )
+        told = refused.value.response["Error"]  # in the protocol of services with paths, too
+        assert told["Code"] == "UnsupportedOperation" and "does not deliver" in told["Message"]
+        for name in (*map(str, range(MANY)), "a%2Fb"):
+            schedules.create_schedule(
+                Name=name,
+                ScheduleExpression="rate(1 minute)",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target=target,
+            )
+            rules.put_rule(Name=name, EventPattern='{"source": ["aws.ecs"]}')
+        rules.put_rule(Name="poison", EventPattern='{"detail": {"x": [{"prefix": 5}]}}')
+        rules.put_rule(Name="tick", ScheduleExpression="rate(5 minutes)")
+        for n in range(MANY // 10):
+            targets = [{"Id": str(i), "Arn": f"{SQS}{i}"} for i in range(10 * n, 10 * n + 10)]
+            rules.put_targets(Rule="tick", Targets=targets)
+        rules.put_rule(Name="twice", ScheduleExpression="rate(5 minutes)")
+        for n in range(MANY // 10):
+            targets = [{"Id": str(i), "Arn": f"{SQS}jobs"} for i in range(10 * n, 10 * n + 10)]
+            rules.put_targets(Rule="twice", Targets=targets)
+        asyncio.run(_all_there(Stores(tmp_path, keeper.port, REGION)))
+    finally:
+        keeper.kill()
+
+
+async def _all_there(stores: Stores) -> None:
+    kept = OfMoto(stores)
+    timed = {each.name: each for each in await kept.timed(REGION)}
+    assert set(map(str, range(MANY))) <= set(timed)
+    assert len({target.arn for target in timed["tick"].targets}) == MANY
+    assert "twice" in timed
+    assert len(await kept.listening(REGION)) == MANY + 1
     await stores.close()
 
 

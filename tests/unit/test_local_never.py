@@ -130,6 +130,43 @@ def target(name: str) -> dict[str, str]:
             b'{"definition": "arn:aws:states:::aws-sdk:sqs:sendMessage"}',
             target("AWSStepFunctions.UpdateStateMachine"),
         ),
+        (
+            "states",
+            b'{"definition": "{\\"Resource\\": \\"arn:aws:st\\\\u0061tes:::ecs:runTask\\"}"}',
+            target("AWSStepFunctions.CreateStateMachine"),
+        ),
+        ("states", b"{}", target("AWSStepFunctions.StartExecution")),
+        ("codebuild", b"{}", target("CodeBuild_20161006.StartBuild")),
+        ("ssm", b"{}", target("AmazonSSM.SendCommand")),
+        ("events", b"{}", target("AWSEvents.StartReplay")),
+        ("tagging", b"{}", target("ResourceGroupsTaggingAPI_20170126.GetResources")),
+        (
+            "tagging",
+            b'{"ResourceTypeFilters": ["s3", "ecs:service"]}',
+            target("ResourceGroupsTaggingAPI_20170126.GetResources"),
+        ),
+        (
+            "tagging",
+            b'{"ResourceARNList": ["arn:aws:sqs:r:1:q"]}',
+            target("ResourceGroupsTaggingAPI_20170126.GetResources"),
+        ),
+        ("tagging", b"{}", target("ResourceGroupsTaggingAPI_20170126.GetTagKeys")),
+        (
+            "wafv2",
+            b'{"ResourceArn": "arn:aws:elasticloadbalancing:r:1:loadbalancer/app/a/1"}',
+            target("AWSWAF_20190729.AssociateWebACL"),
+        ),
+        ("autoscaling", form(Action="AttachLoadBalancerTargetGroups"), {}),
+        (
+            "autoscaling",
+            form(**{"Action": "CreateAutoScalingGroup", "TargetGroupARNs.member.1": "x"}),
+            {},
+        ),
+        (
+            "s3",
+            b"<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>",
+            {"REQUEST_METHOD": "PUT", "QUERY_STRING": "notification"},
+        ),
         ("fis", b"{}", {"PATH_INFO": "/experiments"}),
         ("codedeploy", b"{}", target("CodeDeploy_20141006.CreateDeployment")),
     ],
@@ -170,6 +207,12 @@ def test_what_never_acts_is_refused(of, body, more):
         ("lambda", b"{}", {"PATH_INFO": "/2015-03-31/functions"}),
         ("fis", b"{}", {"PATH_INFO": "/experimentTemplates"}),
         ("autoscaling", form(Action="PutScalingPolicy"), {}),
+        ("autoscaling", form(Action="CreateAutoScalingGroup"), {}),
+        (
+            "tagging",
+            b'{"ResourceTypeFilters": ["s3"]}',
+            target("ResourceGroupsTaggingAPI_20170126.GetResources"),
+        ),
     ],
 )
 def test_the_rest_is_carried_out(of, body, more):

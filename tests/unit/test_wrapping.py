@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.jobs.errors import NoTable
 from kirikae.jobs.tables import jobs_of
 from kirikae.jobs.wrapping import Manner, unwrapped, wrapped
 from kirikae.model.crontab.fields import Dialect
@@ -114,6 +115,21 @@ def test_its_id_and_its_options_stand_in_the_line():
         "-f '/etc/my guard.conf' report -c 'true'"
     )
     assert unwrap(f"# kirikae: id=report\n{line}\n").after == text
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [{"guard": "/opt/guard"}, {"guard": "/opt/my own/kirikae-guard"}, {"conf": "/etc/my o'clock"}],
+)
+def test_what_could_not_be_taken_away_again_is_not_put_there(manner):
+    text = "0 7 * * * true\n"
+    edit = wrap(text, **manner)
+    assert edit.after == text and edit.left[0].why.key == "jobs.wrap.no_way_back"
+
+
+def test_an_unknown_zone_is_told_with_its_line():
+    with pytest.raises(NoTable, match="batch:3: CRON_TZ above it: 'Asia/Tokio' is no time zone"):
+        wrap("CRON_TZ=Asia/Tokio\n\n0 7 * * * true\n", Dialect.CRONIE)
 
 
 def test_a_line_that_somebody_changed_afterwards_is_left_to_him():

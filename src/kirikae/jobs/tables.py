@@ -88,7 +88,7 @@ def jobs_of(table: Table, text: str, name: str, zone: Zone, source: str = "") ->
             source or name,
         )
         ordinal = counted[entry.when] = counted.get(entry.when, 0) + 1
-        own_zone = zone if entry.zone is None else zone_named(entry.zone)
+        own_zone = zone if entry.zone is None else _zone_of(entry, source or name)
         given = settings.pop("id", "") or generated_id(
             name,
             entry.when,
@@ -156,6 +156,14 @@ def serial_of(text: str) -> int:
     """``# kirikae-table: serial=42``: of two versions of a table, the higher one is in force."""
     found = [match[1] for line in text.split("\n") if (match := _SERIAL.match(line))]
     return int(found[-1]) if found else 0
+
+
+def _zone_of(entry: Entry, source: str) -> Zone:
+    """By cronie's CRON_TZ.  Raises NoTable."""
+    try:
+        return zone_named(str(entry.zone))
+    except NoTable as error:
+        raise NoTable(f"{source}:{entry.line}: CRON_TZ above it: {error}") from error
 
 
 def zone_named(name: str) -> Zone:

@@ -178,6 +178,9 @@ def _differs(
     same = read.schedule == entry.schedule and read.stdin == entry.stdin
     if not same or shlex.split(read.command)[-1] != entry.command:
         return said("jobs.wrap.quoting")
+    guarded = _guarded(read.raw_command)
+    if guarded is None or _unquoted(guarded.rest) != entry.raw_command:
+        return said("jobs.wrap.no_way_back")
     return None
 
 

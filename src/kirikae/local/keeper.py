@@ -461,8 +461,9 @@ _WORDS = {
 def _refused(environ: Environ, no: _Refusal, start_response: Any) -> Iterable[bytes]:
     """An error in the request's own protocol."""
     status = _WORDS[no.status]
-    if "HTTP_X_AMZ_TARGET" in environ:
-        start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
+    if "HTTP_X_AMZ_TARGET" in environ or _speaks_json(environ):
+        headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", no.code)]
+        start_response(status, headers)
         return [
             json.dumps(
                 {
@@ -480,6 +481,16 @@ def _refused(environ: Environ, no: _Refusal, start_response: Any) -> Iterable[by
             else error
         ).encode()
     ]
+
+
+_BY_PATHS_IN_XML = ("s3", "route53", "cloudfront")
+"""Services whose protocol is rest-xml (botocore's models)."""
+
+
+def _speaks_json(environ: Environ) -> bool:
+    """Is it a request that names its operation by its path, of a service that speaks JSON?"""
+    is_form = str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded")
+    return not is_form and service(environ) not in _BY_PATHS_IN_XML
 
 
 def _not_there(environ: Environ, body: bytes, error: Exception) -> str:

@@ -20,10 +20,18 @@ Read = Callable[[str], bytes | None]
 
 _NEVER: Mapping[tuple[str, str], str] = {
     ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
+    ("codebuild", "StartBuild"): "nothing is built",
+    ("codebuild", "StartBuildBatch"): "nothing is built",
+    ("ssm", "SendCommand"): "no machine runs commands",
+    ("states", "StartExecution"): "no step of a state machine runs",
+    ("states", "StartSyncExecution"): "no step of a state machine runs",
+    ("events", "StartReplay"): "no archived event comes again",
 }
 _SERVICE_OF_ARN = 2
 _ACCOUNT_OF_ARN = 4
-_STEPS = re.compile(rb":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
+_STEPS = re.compile(r":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
+_TAGGED = ("ecs", "elasticloadbalancing", "sqs")
+"""Services whose tags are kept here, and not by moto."""
 """Steps of a state machine that would call what kirikae local owns."""
 _STACK_CHANGES = (
     "CreateStack",
@@ -58,8 +66,15 @@ def _undone(service: str, name: str, environ: Environ, body: bytes) -> str | Non
     """What nobody here does, and why; None for the rest."""
     if (why := _NEVER.get((service, name))) is not None:
         return f"{name}: {why} here yet"
-    if name in ("CreateStateMachine", "UpdateStateMachine") and _STEPS.search(body):
-        return f"{name}: steps of state machines call nothing here yet"
+    if name in ("CreateStateMachine", "UpdateStateMachine"):
+        steps = _STEPS.search(_unescaped(str(_read(body).get("definition", ""))))
+        return f"{name}: steps of state machines call nothing here yet" if steps else None
+    if service == "tagging" and name.startswith("Get"):
+        return _of_tags(name, _read(body))
+    if service == "autoscaling" and _balanced(name, body):
+        return f"{name}: no load balancer knows the instances of Auto Scaling groups here yet"
+    if name == "AssociateWebACL" and b":elasticloadbalancing:" in body:
+        return f"{name}: load balancers ask no web ACL here yet"
     if service == "fis" and _changes(environ) and environ["PATH_INFO"] == "/experiments":
         return "experiments of FIS: no fault would ever happen"
     return None
@@ -72,8 +87,8 @@ def _undelivered(service: str, name: str, environ: Environ, body: bytes) -> str 
         if _service_of(target) not in _OF_SCHEDULES:
             return "schedules to other targets than SQS and ECS"
         return None
-    if _notifies_queues(environ, body):
-        return "S3 notifications to queues"
+    if (told := _notified(environ, body)) is not None:
+        return f"S3 notifications to {told}"
     if name == "PutTargets":
         return _unreached(_read(body).get("Targets"))
     what = _to_queues(service, name, environ, body)
@@ -143,10 +158,42 @@ def _makes_a_schedule(environ: Environ) -> bool:
     return _changes(environ) and str(environ["PATH_INFO"]).startswith("/schedules/")
 
 
-def _notifies_queues(environ: Environ, body: bytes) -> bool:
-    """Is it a bucket's notification configuration that names a queue?"""
+_NOTIFIED = {b"<Queue>": "queues", b"<EventBridgeConfiguration": "EventBridge"}
+"""Sign in a bucket's notification configuration -> whom it tells."""
+
+
+def _notified(environ: Environ, body: bytes) -> str | None:
+    """Whom a bucket's notification configuration would tell, and nobody does; None: nobody."""
     asks_for_it = "notification" in str(environ.get("QUERY_STRING", ""))
-    return asks_for_it and environ["REQUEST_METHOD"] == "PUT" and b"<Queue>" in body
+    if not asks_for_it or environ["REQUEST_METHOD"] != "PUT":
+        return None
+    return next((whom for sign, whom in _NOTIFIED.items() if sign in body), None)
+
+
+def _unescaped(definition: str) -> str:
+    """A state machine's JSON in one form, however it was escaped."""
+    try:
+        return json.dumps(json.loads(definition), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return definition
+
+
+def _of_tags(name: str, asked: Plain) -> str | None:
+    """Why tags are not told: an empty list would say that nothing has them.  None where only
+    services are asked for that moto keeps."""
+    kinds = asked.get("ResourceTypeFilters") or asked.get("ResourceARNList") or []
+    services = {str(kind).removeprefix("arn:aws:").partition(":")[0] for kind in kinds}
+    if services and services.isdisjoint(_TAGGED):
+        return None
+    return f"{name}: tags of {', '.join(_TAGGED)} are told by these services themselves"
+
+
+def _balanced(name: str, body: bytes) -> bool:
+    """Would an Auto Scaling group register its instances with a load balancer?"""
+    if name.startswith(("AttachLoadBalancer", "AttachTrafficSources")):
+        return True
+    changed = name in ("CreateAutoScalingGroup", "UpdateAutoScalingGroup")
+    return changed and any(sign in body for sign in (b"TargetGroupARNs", b"LoadBalancerNames"))
 
 
 def _of_stacks(body: bytes, read: Read) -> str | None:

@@ -61,6 +61,10 @@ class Table(Generic[Row]):
         """A list of its own: rows may be put and dropped while somebody walks over it."""
         return list(self._rows().values())
 
+    def names(self) -> list[str]:
+        """A list of its own, as ``all``."""
+        return list(self._rows())
+
     def put(self, key: str, row: Row) -> Row:
         """Raises LocalError where the disk is full; then nothing has changed."""
         self._state.write(self.kind, key, row)

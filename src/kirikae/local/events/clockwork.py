@@ -125,7 +125,9 @@ class Clockwork:
     # --- by time
 
     async def _fire(self, region: str, minute: int) -> None:
-        for timed in await self._kept.timed(region):
+        found = await self._kept.timed(region)
+        self._forget(region, {timed.arn for timed in found})
+        for timed in found:
             row = self._fired.get(timed.arn)
             if row is None:
                 # Its first minute is the present one: a rate begins now.
@@ -137,6 +139,13 @@ class Clockwork:
                     self._delivery.begin(order)
             if dues and timed.once and timed.goes_after:
                 await self._kept.gone(region, timed)
+
+    def _forget(self, region: str, still: set[str]) -> None:
+        """What was disabled or deleted in the meantime begins anew: EventBridge makes up nothing
+        of that time."""
+        for arn in self._fired.names():
+            if _region_of(arn) == region and arn not in still:
+                self._fired.drop(arn)
 
     # --- by events
 
@@ -174,12 +183,16 @@ class Clockwork:
                     self._delivery.begin(Order(region, rule.arn, event["id"], target, text))
 
 
+def _region_of(arn: str) -> str:
+    return arn.split(":")[3]
+
+
 def tasks_of(state: State) -> Iterator[Task]:
     """Every task that there is."""
     for row in state.tasks.all():
         arn = str(row["taskArn"])
         yield Task(
-            arn, arn.split(":")[3], str(row["clusterArn"]), row["lastStatus"], row["desiredStatus"]
+            arn, _region_of(arn), str(row["clusterArn"]), row["lastStatus"], row["desiredStatus"]
         )
 
 

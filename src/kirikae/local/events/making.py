@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -13,9 +14,13 @@ from kirikae.local.events.clockwork import Clockwork, Task
 from kirikae.local.events.delivery import Delivery
 from kirikae.local.events.kept import refusal, regions
 from kirikae.local.events.moto import OfMoto
+from kirikae.local.events.patterns import problem_of
 from kirikae.local.plain import Plain
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
+
+_NAME = re.compile("[0-9a-zA-Z._-]{1,64}")
+"""Amazon EventBridge Scheduler API reference, CreateSchedule.Name."""
 
 
 class ByRegion(Protocol):
@@ -72,8 +77,31 @@ def assert_expression(service: str, request: web.Request, body: bytes) -> None:
         return
     try:
         asked = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return
-    why = refusal(service, operation, asked) if isinstance(asked, dict) else ""
-    if why:
+    if not isinstance(asked, dict):
+        return
+    if why := refusal(service, operation, asked):
         raise AwsError("ValidationException", why)
+    _assert_pattern(asked.get("EventPattern"))
+    _assert_name(service, request.path)
+
+
+def _assert_name(service: str, path: str) -> None:
+    """Of a schedule; any other would be kept, and could be asked for by nobody.  Raises
+    AwsError."""
+    _, is_schedule, name = path.partition("/schedules/")
+    if service == "scheduler" and is_schedule and not _NAME.fullmatch(name):
+        raise AwsError("ValidationException", f"Name {name!r} must satisfy {_NAME.pattern}")
+
+
+def _assert_pattern(text: object) -> None:
+    """What is no JSON moto refuses itself.  Raises AwsError."""
+    if not isinstance(text, str) or not text:
+        return
+    try:
+        pattern = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    if why := problem_of(pattern):
+        raise AwsError("InvalidEventPatternException", f"Event pattern is not valid. Reason: {why}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -13,19 +14,30 @@ import aiohttp
 from kirikae.local.errors import AwsError
 from kirikae.local.events.clockwork import Listening
 from kirikae.local.events.kept import Timed, rule_of, schedule_of, target_of_rule
+from kirikae.local.events.patterns import problem_of
 from kirikae.local.plain import Plain
 from kirikae.local.stores import Stores
 
 log = logging.getLogger("kirikae.local.events")
+Read = TypeVar("Read")
+_NOT_FOUND = 404
 
 
-def _read(read: Callable[[Plain], Timed | None], told: Plain) -> Timed | None:
+def _read(read: Callable[[Plain], Read | None], told: Plain) -> Read | None:
     """What cannot be read does not fire, and keeps nothing else from it."""
     try:
         return read(told)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         log.warning("%s does not fire: %s: %s", told.get("Arn"), type(error).__name__, error)
         return None
+
+
+def _listening_of(told: Plain, targets: Sequence[Plain]) -> Listening:
+    """Of a rule with a pattern.  Raises what its reading raises."""
+    pattern = json.loads(str(told["EventPattern"]))
+    if why := problem_of(pattern):
+        raise ValueError(why)
+    return Listening(str(told["Arn"]), pattern, tuple(map(target_of_rule, targets)))
 
 
 class OfMoto:
@@ -49,10 +61,8 @@ class OfMoto:
         for rule in await self._rules(region):
             if rule.get("EventPattern") and rule.get("State", "ENABLED") == "ENABLED":
                 targets = await self._targets(region, rule)
-                pattern = json.loads(str(rule["EventPattern"]))
-                told = tuple(target_of_rule(each) for each in targets)
-                found.append(Listening(str(rule["Arn"]), pattern, told))
-        return found
+                found.append(_read(partial(_listening_of, targets=targets), rule))
+        return [each for each in found if each is not None]
 
     async def gone(self, region: str, timed: Timed) -> None:
         """ActionAfterCompletion: DELETE."""
@@ -62,21 +72,51 @@ class OfMoto:
 
     async def _schedules(self, region: str) -> list[Plain]:
         """The list has no targets: each is asked for."""
-        listed = await self._rest(region, "GET", "/schedules")
         found = []
-        for each in listed.get("Schedules", []):
+        for each in await self._listed(region):
             query = urlencode({"groupName": each.get("GroupName", "default")})
-            path = f"/schedules/{quote(str(each['Name']))}?{query}"
-            found.append(await self._rest(region, "GET", path))
+            path = f"/schedules/{quote(str(each['Name']), safe='')}?{query}"
+            try:
+                found.append(await self._rest(region, "GET", path))
+            except AwsError as error:
+                if error.status != _NOT_FOUND:
+                    raise
+                # Deleted meanwhile, or of a name that no path holds: the others fire all the same.
+                log.warning("the schedule %s cannot be read: %s", each["Name"], error)
         return found
 
+    async def _listed(self, region: str) -> list[Plain]:
+        """Of all pages."""
+        found: list[Plain] = []
+        query: dict[str, str] = {}
+        while True:
+            path = f"/schedules?{urlencode(query)}" if query else "/schedules"
+            told = await self._rest(region, "GET", path)
+            found += told.get("Schedules", [])
+            if not (token := told.get("NextToken")):
+                return found
+            query = {"NextToken": str(token)}
+
     async def _rules(self, region: str) -> list[Plain]:
-        told = await self._events(region, "ListRules", {})
-        return list(told.get("Rules", []))
+        return await self._all(region, "ListRules", {}, "Rules")
 
     async def _targets(self, region: str, rule: Plain) -> list[Plain]:
-        told = await self._events(region, "ListTargetsByRule", {"Rule": rule["Name"]})
-        return list(told.get("Targets", []))
+        return await self._all(region, "ListTargetsByRule", {"Rule": rule["Name"]}, "Targets")
+
+    async def _all(
+        self, region: str, operation: str, asked: Mapping[str, object], what: str
+    ) -> list[Plain]:
+        """Of all pages."""
+        found: list[Plain] = []
+        page: dict[str, object] = {}
+        while True:
+            told = await self._events(region, operation, {**asked, **page})
+            found += told.get(what, [])
+            token = told.get("NextToken")
+            # moto counts by ARNs: where two are equal, it tells the same page for ever.
+            if not token or {"NextToken": token} == page:
+                return found
+            page = {"NextToken": token}
 
     async def _events(self, region: str, operation: str, asked: Mapping[str, object]) -> Plain:
         headers = {
