@@ -632,3 +632,19 @@ def test_a_second_writing_shows_what_changes():
     assert difference("a", b"1\n2\n", "1\n3\n")[2:] == ["  @@ -1,2 +1,2 @@", "   1", "  -2", "  +3"]
     assert difference("a", b"\xff", "1\n") == ["  a holds no text"]
     assert difference("a", b"", "x\n" * 99)[-1].endswith("more lines")
+
+
+def test_a_start_script_is_told_to_become_a_unit():
+    """Under systemd's generator it was the container's command: it forks, and the task ends."""
+    machine = host()
+    machine.text("/etc/init.d/mikan", "#!/bin/sh\nstart-stop-daemon --chuid mikan ...\n")
+    machine.unit(
+        "mikan",
+        folder="/srv/mikan",
+        command="/etc/init.d/mikan start",
+        FragmentPath="/run/systemd/generator.late/mikan.service",
+        UnitFileState="generated",
+        Type="forking",
+    )
+    with pytest.raises(NoSurvey, match=r"start script /etc/init\.d/mikan.*a unit of its own"):
+        made(machine, ", services: {app: {unit: mikan.service}}")

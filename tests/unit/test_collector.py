@@ -196,3 +196,18 @@ def test_a_file_with_holes_is_as_large_as_what_the_disk_holds(tmp_path):
     [folder] = [row for row in said.split("\n") if row.endswith(f"{host}/srv")]
     assert int(folder.split("\t")[6]) < 1 << 20
     assert f"|O\tp\t{host}/srv/pipe" in said
+
+
+def test_lines_of_logs_are_no_code_and_stay_on_the_host(host):
+    """A log beside the code, as Capistrano's `shared/log`: its addresses are people's."""
+    text = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    script = text.rpartition("\nif has gzip")[0]
+    root = host / "home/eve/app"
+    root.mkdir()
+    (root / "app.rb").write_text("redis '127.0.0.1'\n")
+    for name in ("puma.log", "puma.log.1", "puma.log-20261128"):
+        (root / name).write_text('127.0.0.1 - mori "GET /?password=x"\n')
+    asked = f"K1=1; K2=2\n{script}\nCODE_ROOTS={root}\ncode\n"
+    done = subprocess.run(["sh"], input=asked, capture_output=True, text=True, check=False)
+    assert "|app.rb:1:redis '127.0.0.1'" in done.stdout
+    assert "mori" not in done.stdout

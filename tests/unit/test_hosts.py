@@ -191,3 +191,23 @@ def test_a_client_that_no_shell_could_read_is_told(monkeypatch):
         Host("ssh://web1")
     monkeypatch.setenv("KIRIKAE_SSH", "")
     assert Host("ssh://web1").name == "web1"
+
+
+GREETS = """#!/bin/sh
+for word in "$@"; do last=$word; done
+exec sh -c 'echo "=== 関係者以外立入禁止 ==="; echo no newline | tr -d "\\n"; echo; set -e; eval "$0"' "$last"
+"""
+
+
+def test_what_a_login_shell_greets_with_is_no_part_of_the_answer(tmp_path, monkeypatch):
+    """An ``echo`` and a ``set -e`` in ``.bashrc``, which the shell that sshd starts reads."""
+    greeting = tmp_path / "ssh"
+    greeting.write_text(GREETS)
+    greeting.chmod(0o755)
+    monkeypatch.setenv("KIRIKAE_SSH", str(greeting))
+    host = Host("ssh://web1")
+    assert host.run("echo ours; false; echo more") == b"ours\nmore\n"
+    assert host.run("cat", given=b"\x1f\x8b\n\x00") == b"\x1f\x8b\n\x00"
+    with pytest.raises(CommandFailed) as caught:
+        host.run("echo ours; exit 7")
+    assert str(caught.value) == "web1: ours"

@@ -79,6 +79,14 @@ def test_where_no_cron_runs_its_jobs_are_dead():
     assert "no cron runs" in seen(machine, "JB15")["JB15", "cron"].says
 
 
+def test_a_cron_whose_file_may_not_be_read_runs_all_the_same():
+    """Without root, /proc tells the command of root's processes, and not their file."""
+    machine = Machine(root=False)
+    machine.process("/usr/sbin/cron -f", exe="")
+    machine.schedule("/etc/cron.d/x", GOOD)
+    assert ("JB15", "cron") not in seen(machine, "JB15")
+
+
 def test_a_job_added_to_a_file_of_a_package_is_somebody_s():
     """/etc/crontab is the package's, and the most usual place for a line of one's own."""
     machine = host()

@@ -240,7 +240,8 @@ class Listing:
             len(self.in_the_way),
             self.kind,
         )
-        return [*lines, counted, *manner.mended(self.mended, self.kind)]
+        way_on = [manner.speech.say(said("console.survey.way_on"))] if self.in_the_way else []
+        return [*lines, counted, *manner.mended(self.mended, self.kind), *way_on]
 
     def answer(self, manner: Manner, everything: bool = False) -> Answer:
         """Exit.FOUND while something stands in the way."""

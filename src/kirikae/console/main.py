@@ -15,6 +15,7 @@ import click
 
 from kirikae import __version__
 from kirikae.console.here import Answer, Here, refused
+from kirikae.console.options import Whole
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.shown import clean, writable
 
@@ -116,7 +117,7 @@ _GROUPS = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(Whole):
     """Loads a group's module when the group is used; its help line stands in the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -30,7 +30,18 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 
 class Whole(click.Group):
     """A group whose help shows the whole first paragraph of each verb, not as much as fits a
-    line."""
+    line, and that guesses what a misspelt verb was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError, with what was probably meant."""
+        known = args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
+        if not known and not ctx.resilient_parsing:
+            from kirikae.console.meaning import no_verb  # imports every room
+
+            raise no_verb(ctx, self, args[0])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []

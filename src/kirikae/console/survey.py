@@ -189,7 +189,8 @@ def explain(
     project = load_project(here)
     manner = _manner(here, project, lang)
     found = survey_findings(here, project)
-    entry = catalogue().get(what.upper())
+    known = catalogue()
+    entry = known.get(what) or known.get(what.upper())
     if entry is not None:
         return Explained(entry.code, entry, about_code(found, entry.code)).answer(manner)
     evidence = evidence_of(here, project, what)

@@ -20,7 +20,10 @@ from kirikae.hosts.errors import CommandFailed, HostBusy, HostSilent
 from kirikae.model.errors import UsageProblem
 from kirikae.model.hosts import address_from
 
+_BEGINS = "@kirikae-answers"
+"""Told before the script's own output: what a login shell's files greet with stands ahead of it."""
 _AS_ROOT = (
+    f"echo {_BEGINS}; "
     'if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then exec sudo -n sh %s; else exec '
     "sh %s; fi"
 )
@@ -86,7 +89,7 @@ class Host:
             quoted = f"-c {shlex.quote(script)}"
             remote = _AS_ROOT % (quoted, quoted)
             fed = given
-        return self._ssh(f"exec sh -c {shlex.quote(remote)}", fed, timeout_s)
+        return _own(self._ssh(f"exec sh -c {shlex.quote(remote)}", fed, timeout_s))
 
     def get(self, port: int, path: str, timeout_s: float = 10) -> Answer:
         """GET a path at a port of the host's loopback, through the SSH connection.  Raises
@@ -148,7 +151,8 @@ class Host:
 
     def _failed(self, code: int, complaint: str, output: bytes) -> CommandFailed:
         """The last lines of what the command wrote say best why."""
-        lines = complaint.splitlines() or output.decode(errors="replace").strip().splitlines()
+        said = _own(output).decode(errors="replace").strip()
+        lines = complaint.splitlines() or said.splitlines()
         why = " / ".join(lines[-3:]) or f"exit status {code}"
         return CommandFailed(f"{self.name}: {why}", code, complaint)
 
@@ -190,6 +194,12 @@ class Host:
             for pipe in (tunnel.stdin, tunnel.stdout, tunnel.stderr):
                 with suppress(BrokenPipeError):
                     _open(pipe).close()
+
+
+def _own(output: bytes) -> bytes:
+    """Without the greetings ahead of it (an ``echo`` in ``.bashrc``, which sshd's shell reads)."""
+    _, begins, own = output.partition(_BEGINS.encode() + b"\n")
+    return own if begins else output
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

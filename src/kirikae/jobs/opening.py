@@ -32,8 +32,13 @@ def token_of(named: str | None, environment: Mapping[str, str] | None = None) ->
         return found.strip()
     try:
         return Path(named).read_text("ascii").strip()
-    except (OSError, ValueError) as error:
-        raise NoLedger(f"the token file {named} cannot be read: {error}") from error
+    except OSError as error:
+        raise NoLedger(
+            f"the token file {named} cannot be read: {error.strerror}; it is the copy of what "
+            "`kirikae jobs serve` wrote beside the ledger (LEDGER.token)"
+        ) from error
+    except ValueError as error:
+        raise NoLedger(f"the token file {named} holds no token: it is not ASCII") from error
 
 
 def open_ledger(named: str, token_named: str | None, table: Table) -> Ledger:

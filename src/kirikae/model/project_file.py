@@ -91,7 +91,8 @@ def project_of(source: Source | Overlaid, kinds: tuple[type[MoveSettings], ...])
     try:
         project = project_type(kinds).model_validate(source.plain)
     except ValidationError as error:
-        raise _problem(source, map(reader.told, _apart(error.errors()))) from error
+        faults = sorted(_apart(error.errors()), key=reader.place)
+        raise _problem(source, map(reader.told, faults)) from error
     found = list(map(reader.contradiction, contradictions(project)))
     if found or source.faults:
         raise _problem(source, found)
@@ -139,6 +140,11 @@ class _Faults:
         if fault["type"] == "union_tag_invalid":
             path.append("kind")  # pydantic names the move alone
         return self._line(path, self._remedy(fault, path))
+
+    def place(self, fault: ErrorDetails) -> tuple[str, int]:
+        """(file, line), so that faults stand in the order in which a person mends them."""
+        file, _, line = self.source.at(self._path(fault["loc"])).rpartition(":")
+        return file, int(line) if line.isdecimal() else 0
 
     def contradiction(self, found: Contradiction) -> str:
         """The same for what does not fit together."""

@@ -509,7 +509,8 @@ code() {
         fi | while read -r sum name; do
             [ -n "$name" ] && printf '|=\t%s\t%s\n' "$(sum_of "$K1$sum" | cut -c 1-16)" "$name"
         done
-        find "$@" -exec grep -HnE "$TOKENS" {} + 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$)' | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||" | cut -c 1-2000
+        # Lines of logs never leave the host: they tell of people, and nothing of the code.
+        find "$@" ! -name '*.log' ! -name '*.log[.-]*' -exec grep -HnE "$TOKENS" {} + 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$)' | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||" | cut -c 1-2000
     done
 }
 sensitive() {

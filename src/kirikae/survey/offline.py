@@ -47,6 +47,8 @@ _OWNED_IN_A_FOLDER = 20
 _MEDIA_IN_A_FOLDER = 50
 _MEDIA_AT_MOST = 50_000
 _FEW_MEDIA = 2
+_LOG = re.compile(r"\.log([.-][^/]*)?$")
+"""Its lines are no code, as in collect.sh."""
 _MEDIA = re.compile(r"\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$")
 _ENDS_OF_MEDIA = (
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".pdf"),
@@ -527,8 +529,10 @@ class _Look:
         root: str,
     ) -> Iterator[str]:
         """``name:number:text``, as grep prints it."""
+        if _LOG.search(path) or "\n" in path:
+            return
         raw = self.tree.read(path)
-        if raw is None or b"\0" in raw or "\n" in path:
+        if raw is None or b"\0" in raw:
             return
         tokens = re.compile(_script_says("TOKENS"))
         lines = raw.decode("utf-8", "surrogateescape").split("\n")

@@ -30,6 +30,7 @@ _STOP_S = 90
 _PORT = re.compile(r":(\d{2,5})\b")
 _PORT_OPTION = re.compile(r"(?:--port|-p|--http-port)[ =](\d{2,5})\b")
 _SOCKET = re.compile(r"(?:unix:/{0,2}|--(?:bind|path|socket|listen)[ =])(/[^\s:?]+)")
+_START_SCRIPTS = ("/etc/init.d/", "/etc/rc.d/init.d/")
 _PROGRAM_FOLDERS = ("/srv/", "/opt/", "/home/", "/var/www/", "/data/", "/app/", "/usr/local/")
 _BINARIES = ("bin", "sbin", "script", "scripts", "exe")
 
@@ -78,6 +79,7 @@ def _one(
     view = views[0]
     service = one.service
     unit = service.unit
+    _no_start_script(view, unit)
     configured = configured_of(view, one)
     folder = _folder(view, one, configured)
     identity = _identity(view, service, configured)
@@ -170,6 +172,18 @@ def _right_hosts(accepted: Iterable[Accepted]) -> dict[str, str]:
     return {
         answer.where: answer.use for answer in accepted if answer.finding == "CF05" and answer.use
     }
+
+
+def _no_start_script(view: View, unit: Unit) -> None:
+    """Raises NoSurvey for an own script of /etc/init.d: it goes to the background, and a container
+    ends with its first process; user and variables stand in its shell code."""
+    if unit.program.startswith(_START_SCRIPTS) and view.bundle.owner(unit.program) is None:
+        raise NoSurvey(
+            f"{unit.name} is the start script {unit.program}, which does not say what stays in the "
+            "foreground, as whom, and with which variables; give the service a unit of its own on "
+            "a host (ExecStart=, User=, WorkingDirectory=, EnvironmentFile=), start that one, and "
+            "survey again",
+        )
 
 
 def _folder(view: View, one: Chosen, configured: Configured) -> str:

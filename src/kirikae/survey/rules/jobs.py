@@ -70,9 +70,15 @@ def never_run(view: View) -> Findings:
         )
 
 
+def _program(exe: str, command: str) -> str:
+    """Whose file may not be read, as those of root without root, is told by its first word."""
+    words = command.split()
+    return name_of(exe or (words[0] if words else ""))
+
+
 def nothing_runs_cron(view: View) -> Findings:
     """Where processes were seen, and none of them reads crontabs."""
-    programs = {name_of(process.exe or process.command) for process in view.bundle.processes}
+    programs = {_program(process.exe, process.command) for process in view.bundle.processes}
     seen = any(_CRON.match(program) for program in programs)
     files = list(_with_jobs(view))
     if files and programs and not seen:

@@ -97,8 +97,8 @@ def people_log_in(view: View) -> Findings:
         yield present(
             "SE04",
             where="authorized_keys",
-            says=f"{keys} keys may log in",
-            evidence=[view.trace("authorized_keys", f"{keys} keys")],
+            says=f"{counted(keys, 'key', 'keys')} may log in",
+            evidence=[view.trace("authorized_keys", counted(keys, "key", "keys"))],
             count=keys,
         )
 
