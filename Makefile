@@ -62,7 +62,7 @@ prove: ready clients
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe \
-	  --no-header --extra ecspresso --extra local --extra sql --extra logs --extra parquet --extra scale --extra capacity --extra drill --extra lint --extra web --extra docs --extra dev \
+	  --no-header --extra ecspresso --extra local --extra sql --extra logs --extra parquet --extra scale --extra capacity --extra drill --extra lint --extra web --extra lint --extra docs --extra dev \
 	  -o requirements/dev.txt pyproject.toml
 	cd tests/clients && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
 	  --allow-unsafe --no-header -o requirements.txt requirements.in
