@@ -337,6 +337,7 @@ MAIL = MadeHost(
     files={
         "/srv/bell/app.py": _FLASK % {"name": "bell"},
         "/srv/bell/remind.py": _MAILS,
+        "/srv/bell/outbox.py": 'import os\nPASSWORD = os.environ.get("BELL_PASSWORD")\n',
         "/etc/supervisor/conf.d/bell.conf": "[program:bell]\n"
         "command=/usr/bin/gunicorn --bind 127.0.0.1:8000 app:app\nuser=deploy\n"
         f"directory=/srv/bell\nenvironment=TITLE=bronze,BELL_PASSWORD={SECRET}\n",
