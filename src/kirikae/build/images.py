@@ -16,6 +16,7 @@ from kirikae.build.distributions import distribution_of, family_of
 from kirikae.build.note import NOTE
 from kirikae.build.texts import text_of
 from kirikae.model.build_settings import BuildSettings
+from kirikae.model.bundle import MASKED
 from kirikae.model.project import Project
 from kirikae.model.runtimes import ImageKind
 from kirikae.model.workload import Lock, WebServer, Workload
@@ -195,7 +196,7 @@ def _users(every: Iterable[Workload]) -> Iterator[User]:
 def _locale(locale: str) -> str:
     """``ja_JP.UTF-8``, written as locale.gen wants it (locale.gen(5))."""
     name, dot, charset = locale.partition(".")
-    return f"{name}.{charset} {charset.upper()}" if dot else ""
+    return f"{name}.{charset} {charset.upper()}" if dot and MASKED not in locale else ""
 
 
 # --- the app storey

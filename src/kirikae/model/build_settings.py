@@ -3,9 +3,10 @@ file."""
 
 from __future__ import annotations
 
+import posixpath
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kirikae.model.values import Given, Name, Strict
 
@@ -272,6 +273,20 @@ class BuildSettings(Strict):
         default=None,
         description="write workflows of CI systems, too",
     )
+
+    @field_validator("mounts")
+    @classmethod
+    def _each_folder_once(cls, given: dict[str, Mount]) -> dict[str, Mount]:
+        """However its path is written."""
+        found: dict[str, Mount] = {}
+        for written, mount in given.items():
+            path = posixpath.normpath(written)
+            if not path.startswith("/"):
+                raise ValueError(f"{written!r} is no path of a host: it has to begin with /")
+            if path in found:
+                raise ValueError(f"{path} stands there twice")
+            found[path] = mount
+        return found
 
     @model_validator(mode="after")
     def _the_clock_starts_what_runs_once(self) -> Self:
