@@ -4,7 +4,7 @@ file."""
 from __future__ import annotations
 
 import posixpath
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -95,6 +95,33 @@ class Schedule(Strict):
         pattern=r"^(cron|rate|at)\(.+\)$",
         description="an expression of EventBridge Scheduler, in the project's time zone",
         json_schema_extra={"examples": ["cron(0 3 * * ? *)"]},
+    )
+
+
+_IN_THE_RELEASE = r"^[A-Za-z0-9_][A-Za-z0-9._@/-]*$"
+
+
+class Assets(Strict):
+    """A front end that is built from sources, in a stage of its own: anew only when its lock or a
+    source has changed."""
+
+    command: Given = Field(description="what builds it, such as `npm run build`")
+    sources: tuple[Annotated[str, Field(pattern=_IN_THE_RELEASE)], ...] = Field(
+        strict=False,
+        min_length=1,
+        description="folders and files of the release that it is built from; package.json and "
+        "package-lock.json take part by themselves",
+    )
+    output: str = Field(
+        pattern=_IN_THE_RELEASE,
+        description="folder that the command makes, such as `public/build`; it lies there in the "
+        "images, too",
+    )
+    packages: tuple[Given, ...] = Field(
+        default=("nodejs", "npm"),
+        strict=False,
+        min_length=1,
+        description="packages of the distribution that the command needs",
     )
 
 
@@ -243,6 +270,10 @@ class BuildSettings(Strict):
         default=None,
         description="command that proves the app's image while it is built, such as an import of "
         "the application",
+    )
+    assets: Assets | None = Field(
+        default=None,
+        description="a front end of the service in front that is built from sources",
     )
     lines: dict[str, str] = Field(
         default_factory=dict,
