@@ -251,6 +251,7 @@ NODE = MadeHost(
         "/srv/notes/node_modules/words/index.js": (
             "exports.greeting = 'notes ' + require('../../public/made/greeting.js');\n"
         ),
+        "/srv/notes/db.js": "exports.url = process.env.NOTES_DB;\n",
         "/srv/notes/front/build.js": (
             "const fs = require('fs'); fs.mkdirSync('public/made', {recursive: true});\n"
             "fs.writeFileSync('public/made/greeting.js', \"module.exports = 'made';\");\n"
