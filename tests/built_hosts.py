@@ -248,7 +248,14 @@ NODE = MadeHost(
     files={
         "/srv/notes/server.js": _NODE,
         "/srv/notes/package.json": '{"name": "notes", "version": "1.0.0"}',
-        "/srv/notes/node_modules/words/index.js": "exports.greeting = 'notes';\n",
+        "/srv/notes/node_modules/words/index.js": (
+            "exports.greeting = 'notes ' + require('../../public/made/greeting.js');\n"
+        ),
+        "/srv/notes/db.js": "exports.url = process.env.NOTES_DB;\n",
+        "/srv/notes/front/build.js": (
+            "const fs = require('fs'); fs.mkdirSync('public/made', {recursive: true});\n"
+            "fs.writeFileSync('public/made/greeting.js', \"module.exports = 'made';\");\n"
+        ),
         "/srv/notes/node_modules/words/package.json": '{"name": "words", "version": "1.0.0"}',
         "/etc/default/notes": f"NOTES_TITLE=reed\nNODE_ENV=production\nNOTES_DB=pg://a:{SECRET}@d/b\n",
         "/etc/systemd/system/notes.service": _unit(
@@ -259,11 +266,13 @@ NODE = MadeHost(
         ),
         "/etc/nginx/sites-enabled/notes": _site("http://127.0.0.1:3000"),
     },
-    setup=f"rm -f /etc/nginx/sites-enabled/default; {_USER}",
+    setup=f"rm -f /etc/nginx/sites-enabled/default; {_USER}; cd /srv/notes; node front/build.js",
     units="nginx notes",
     release="/srv/notes",
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
-    check={"/": "notes reed v"},
+    check={"/": "notes made reed v"},
+    build="assets: {command: node front/build.js, sources: [front/], output: public/made, "
+    "packages: [nodejs]}",
     secrets={"/notes/notes-db": "pg://a:{}@d/b"},
 )
 BINARY = MadeHost(
@@ -337,6 +346,7 @@ MAIL = MadeHost(
     files={
         "/srv/bell/app.py": _FLASK % {"name": "bell"},
         "/srv/bell/remind.py": _MAILS,
+        "/srv/bell/outbox.py": 'import os\nPASSWORD = os.environ.get("BELL_PASSWORD")\n',
         "/etc/supervisor/conf.d/bell.conf": "[program:bell]\n"
         "command=/usr/bin/gunicorn --bind 127.0.0.1:8000 app:app\nuser=deploy\n"
         f"directory=/srv/bell\nenvironment=TITLE=bronze,BELL_PASSWORD={SECRET}\n",
@@ -510,11 +520,23 @@ def secrets_put(name: str, here: Here) -> dict[str, str]:
 
 
 def release_files(name: str, host: MadeHost, folder: Path) -> Path:
-    """The code as it lies on the host, without what users brought."""
+    """The code as it lies on the host, without what users brought and what is built."""
     place = folder / "code"
     place.mkdir()
     packed = subprocess.run(
-        ["docker", "exec", name, "tar", "-C", host.release, "--exclude=uploads/*", "-cf", "-", "."],
+        [
+            "docker",
+            "exec",
+            name,
+            "tar",
+            "-C",
+            host.release,
+            "--exclude=uploads/*",
+            "--exclude=public/made",
+            "-cf",
+            "-",
+            ".",
+        ],
         capture_output=True,
         check=True,
     ).stdout

@@ -502,6 +502,13 @@ def test_a_damaged_record_of_what_was_written_is_told(here, body):
         build.written(here, force=False, dry_run=False)
 
 
+def test_a_folder_where_a_file_is_to_be_written_is_told(here):
+    (here.folder / "image/nginx.conf").mkdir(parents=True)
+    with pytest.raises(CannotBuild, match=r"image/nginx\.conf is in the way"):
+        build.written(here, force=True, dry_run=False)
+    assert not (here.folder / "image/app.Dockerfile").exists()
+
+
 def test_a_file_that_is_no_text_counts_as_edited():
     """Whatever lies there: it is compared, not read."""
     assert state_of("a", b"\xff", None) is State.EDITED

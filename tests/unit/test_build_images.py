@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -178,6 +179,56 @@ def test_a_release_lies_in_layers_by_how_often_it_changes(here):
         "code/RELEASE",
     }
     assert (layers / "code/empty").is_dir()
+
+
+_ASSETS = (
+    "[subnet-1], assets: {command: 'node build.js', sources: [front/, build.js], "
+    "output: static/made, packages: [nodejs]}"
+)
+
+
+def with_assets(here):
+    text = (here.folder / "kirikae.yml").read_text()
+    (here.folder / "kirikae.yml").write_text(text.replace("[subnet-1]", _ASSETS))
+    code = here.folder / "code"
+    (code / "front").mkdir()
+    (code / "front/a.js").write_text("1")
+    (code / "build.js").write_text("x")
+    (code / "package-lock.json").write_text("{}")
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+
+
+def test_assets_are_built_only_when_their_lock_or_a_source_has_changed(here):
+    """Code alone changes nothing of them; the images take them from their stage."""
+    with_assets(here)
+    build.images_made(here, ORDER, dry_run=False)
+    _, assets, app, web = calls(here, "build")
+    name = assets[assets.index("-t") + 1]
+    assert name.startswith("bookshop-assets:") and f"ASSETS={name}" in app
+    assert f"ASSETS={name}" in web or "static/made" not in " ".join(web)
+    made = here.folder / "image/app.Dockerfile"
+    lines = made.read_text().splitlines()
+    copied = "COPY --from=assets /static/made/ /srv/bookshop/current/static/made/"
+    assert lines.index(copied) < lines.index("COPY layers/code/ /srv/bookshop/current/")
+    (here.folder / "code/app.py").write_text("print(2)")
+    release.created(here, "r3", here.folder / "code", dry_run=False)
+    build.images_made(here, replace(ORDER, release_id="r3"), dry_run=False)
+    assert sum("-assets:" in str(words) for words in calls(here, "build") if words[3] == name) == 1
+    for number, path in enumerate(("front/a.js", "package-lock.json", "build.js"), 4):
+        (here.folder / "code" / path).write_text(f"{number}")
+        release.created(here, f"r{number}", here.folder / "code", dry_run=False)
+        build.images_made(here, replace(ORDER, release_id=f"r{number}"), dry_run=False)
+    names = [words[3] for words in calls(here, "build") if "-assets:" in words[3]]
+    assert len(names) == len(set(names)) == 4
+
+
+def test_a_source_of_assets_that_a_release_has_not_is_told(here):
+    with_assets(here)
+    shutil.rmtree(here.folder / "code/front")
+    release.created(here, "r3", here.folder / "code", dry_run=False)
+    with pytest.raises(CannotBuild, match=r"r3 has no front/, which `build.assets`"):
+        build.images_made(here, replace(ORDER, release_id="r3"), dry_run=False)
 
 
 def test_layers_of_a_former_release_take_part_where_its_images_are_there(here):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,10 @@ from kirikae.build.difference import difference
 from kirikae.build.distributions import distribution_of
 from kirikae.build.masks import named
 from kirikae.build.places import Places, Where
-from kirikae.build.plan import plan
+from kirikae.build.plan import masked_in, plan
 from kirikae.build.smoke import container_words, undeclared
 from kirikae.console.kinds import read_project
+from kirikae.model.errors import UsageProblem
 from kirikae.model.runtimes import runtime_of
 from kirikae.model.workload import Runs
 from kirikae.release.definitions import render
@@ -400,6 +402,58 @@ def test_state_needs_an_answer_and_gets_a_mount():
     assert not any("build.mounts: {/var/lib/shop/uploads" in note for note in written.notes)
     [volume] = task(written)["volumes"]
     assert volume["efsVolumeConfiguration"]["authorizationConfig"]["accessPointId"] == "fsap-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/srv", "the code of shop.service lies"),
+        ("/srv/shop", "it would be hidden"),
+        ("/etc", "without which no container begins"),
+        ("/", "without which no container begins"),
+        ("/srv/shop/uploads", None),
+        ("/srv/shopping", None),
+    ],
+)
+def test_a_mount_that_hides_what_the_image_is_made_of_is_a_question(path, told):
+    more = f", mounts: {{{path}: {{efs: fs-1}}}}"
+    _, written = made(own("/usr/bin/node server.js --port 3000"), more)
+    assert len(written.questions) == (told is not None)
+    assert told is None or told in written.questions[0]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    ["{/a/: {}, /a: {}}", "{/a//b: {}, /a/b: {}}", "{uploads: {}}", "{/a/../b: {}, /b: {}}"],
+)
+def test_mounts_are_paths_of_the_host_each_once(paths):
+    with pytest.raises(UsageProblem, match=r"twice|begin with /"):
+        read_project(_PROJECT % f", mounts: {paths}", "kirikae.yml")
+
+
+def test_no_two_folders_share_a_volume():
+    """Names of volumes have letters, digits and hyphens alone; paths have everything."""
+    paths = ("/a/b-c", "/a-b/c", "/a/b/c", "/a/b c", "/a/b.c", "/a/b_c", "/写真", "/映像")
+    mounts = ", ".join(f"'{path}': {{efs: fs-1}}" for path in paths)
+    _, written = made(own("/usr/bin/node server.js --port 3000"), f", mounts: {{{mounts}}}")
+    names = [volume["name"] for volume in task(written)["volumes"]]
+    assert len(set(names)) == len(paths)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,254}", name) for name in names)
+    assert "a-b-c" in names
+
+
+def test_a_mask_is_never_written_as_a_value():
+    """Wherever it came from: whoever made the file forgot it."""
+    machine = own("/usr/bin/node server.js --port 3000")
+    machine.units[0]["Environment"] = "LANG=ja_JP.<masked:0123456789abcdef>"
+    _, written = made(machine)
+    assert not [path for path, text in written.files.items() if "masked" in text.lower()]
+    found = list(masked_in({"a": "x\ny <masked:01> z", "b": "\\u003cMASKED:01", "c": "masked"}))
+    assert [words.split(" would")[0] for words in found] == ["line 2 of a", "line 1 of b"]
+    machine = own("/usr/bin/node server.js --port 3000")
+    more = ", lines: {app.Dockerfile: 'ENV KEY=<masked:01>'}"
+    _, written = made(machine, more)
+    assert "image/app.Dockerfile would hold" in written.questions[0]
 
 
 @pytest.mark.parametrize(

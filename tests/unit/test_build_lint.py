@@ -55,6 +55,10 @@ KINDS = {
     **HOSTS,
     **{manager: (lambda manager=manager: locked(manager), "") for manager in _LOCKS},
     "rpm": (by_rpm, ""),
+    "assets": (
+        lambda: own("/usr/bin/node server.js --port 3000"),
+        ", assets: {command: npm run build, sources: [front/], output: public/build}",
+    ),
     "python with packages of its own": (
         of_python,
         ", services: {app: {unit: shop}, tool: {unit: tool}}",

@@ -15,7 +15,8 @@ from kirikae.build.contents import state_of_hosts
 from kirikae.build.distributions import distribution_of, family_of
 from kirikae.build.note import NOTE
 from kirikae.build.texts import text_of
-from kirikae.model.build_settings import BuildSettings
+from kirikae.model.build_settings import Assets, BuildSettings
+from kirikae.model.bundle import MASKED
 from kirikae.model.project import Project
 from kirikae.model.runtimes import ImageKind
 from kirikae.model.workload import Lock, WebServer, Workload
@@ -195,7 +196,7 @@ def _users(every: Iterable[Workload]) -> Iterator[User]:
 def _locale(locale: str) -> str:
     """``ja_JP.UTF-8``, written as locale.gen wants it (locale.gen(5))."""
     name, dot, charset = locale.partition(".")
-    return f"{name}.{charset} {charset.upper()}" if dot else ""
+    return f"{name}.{charset} {charset.upper()}" if dot and MASKED not in locale else ""
 
 
 # --- the app storey
@@ -220,6 +221,7 @@ def app_dockerfile(
         folders=[Folder(path) for path in _folders(workload, settings, layer)],
         volumes=tuple(_sockets(workload)),
         logs=list(logs_of(workload)),
+        assets=assets_copy(workload, settings),
         copies=[_copy(f"layers/{part}/", f"{workload.folder}/") for part in LAYERS],
         checks=list(checks.of(workload, layer, settings)),
         lines=settings.lines.get(name, ""),
@@ -230,6 +232,27 @@ def app_dockerfile(
         starts=bool(layer.names),
         command=command_of(workload),
     )
+
+
+def assets_dockerfile(name: str, assets: Assets) -> str:
+    """The stage in which the front end is built."""
+    output = assets.output.rstrip("/")
+    return text_of(
+        "assets.Dockerfile",
+        name=name,
+        inputs=["package.json", "package-lock.json", *assets.sources],
+        packages=list(assets.packages),
+        command=assets.command,
+        copy=(f"/build/{output}/", f"/{output}/"),
+    )
+
+
+def assets_copy(workload: Workload, settings: BuildSettings) -> str:
+    """Out of that stage, into the code of the service in front; empty: there is none."""
+    if settings.assets is None:
+        return ""
+    output = settings.assets.output.rstrip("/")
+    return _copy(f"/{output}/", f"{workload.folder}/{output}/", "--from=assets ")
 
 
 def _folders(
@@ -314,6 +337,7 @@ def web_dockerfile(
         "web.Dockerfile",
         family=family_of(workload, settings),
         copies=list(dict.fromkeys(_copy(*_served(one, folder)) for one, folder in served)),
+        assets=assets_copy(workload, settings) if served else "",
         shared=list(_shared(workload, settings)),
         starts=bool(names),
         dummies=" ".join(f"{name}=x" for name in names),

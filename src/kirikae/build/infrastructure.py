@@ -234,6 +234,8 @@ def _storeys(plot: Plot) -> list[str]:
         names.append("web")
     if "relay" in plot.facts.project.build.sidecars:
         names.append("relay")
+    if plot.facts.project.build.assets is not None:
+        names.insert(min(1, len(services)), "assets")
     return names
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from kirikae.build.carried import RENDERED, Layer
 from kirikae.build.images import shared_folders
 from kirikae.model.build_settings import BuildSettings, Mount
+from kirikae.model.project import Project
 from kirikae.model.runtimes import ImageKind
 from kirikae.model.workload import WebServer, Workload, Writable
 
@@ -186,6 +187,25 @@ def _name(path: str) -> str:
     if path.strip("/") == name.replace("-", "/"):
         return name
     return f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+_OF_THE_SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/sbin", "/sys", "/usr")
+
+
+def questions_on(workload: Workload, project: Project) -> Iterator[str]:
+    """Mounts that would hide what the image is made of."""
+    for path in sorted(project.build.mounts):
+        if path in _OF_THE_SYSTEM:
+            yield (
+                f"`build.mounts` has {path}, without which no container begins; name the folder in "
+                "it that the service writes"
+            )
+        elif workload.folder == path or workload.folder.startswith(f"{path}/"):
+            yield (
+                f"`build.mounts` has {path}, where the code of {workload.unit} lies "
+                f"({workload.folder}): it would be hidden; name the folder in it that the service "
+                "writes"
+            )
 
 
 def notes_on(workload: Workload, settings: BuildSettings) -> Iterator[str]:

@@ -36,6 +36,9 @@ def _images(facts: Facts) -> dict[str, str]:
     if storeys:
         files["base.Dockerfile"] = images.base_dockerfile(facts.workload, facts.project)
         files["base.packages"] = images.packages_file(facts.workload)
+    assets = facts.project.build.assets
+    if assets is not None:
+        files["assets.Dockerfile"] = images.assets_dockerfile(facts.workload.name, assets)
     for one in storeys:
         if one.image == one.name:
             files |= _storey(one, facts)
@@ -46,6 +49,8 @@ def _storey(workload: Workload, facts: Facts) -> dict[str, str]:
     name = workload.name
     layer = facts.layers[name]
     settings = facts.project.build
+    if name != facts.workload.name:
+        settings = settings.model_copy(update={"assets": None})
     files = {f"{name}.Dockerfile": images.app_dockerfile(workload, settings, layer)}
     files |= {f"carried/{name}/{path}": text for path, text in layer.files.items()}
     if layer.names:

@@ -7,6 +7,7 @@ The same facts give the same bytes; nothing here asks the network, an engine or 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ class Plan:
     base_key: str
     """SHA-256 over everything that the base storey is made from."""
     secrets: tuple[SecretRow, ...] = ()
+    questions: tuple[str, ...] = ()
+    """What of the plan itself must be answered before anything is written."""
 
 
 def plan(
@@ -46,20 +49,33 @@ def plan(
     questions = [question for one in workload.every for question in one.questions]
     notes = [*questions, *(note for note in _notes(facts) if note not in questions)]
     secrets = rows_of(workload, project, facts.environments, facts.waits)
+    files = {**files_of(facts), **_below(project, of_others or {})}
+    asked = [question for one in workload.every for question in mounts.questions_on(one, project)]
+    if not questions:
+        asked += masked_in(files)
     return Plan(
-        files=dict(
-            sorted(
-                {
-                    **files_of(facts),
-                    **_below(project, of_others or {}),
-                }.items()
-            )
-        ),
+        files=dict(sorted(files.items())),
         size=facts.size,
         notes=tuple(dict.fromkeys(notes)),
         base_key=hashlib.sha256("".join(base).encode()).hexdigest(),
         secrets=tuple(secrets),
+        questions=tuple(dict.fromkeys(asked)),
     )
+
+
+_MASKED = re.compile(r"(?:<|\\u003c)masked:", re.IGNORECASE)
+
+
+def masked_in(files: Mapping[str, str]) -> Iterator[str]:
+    """A mask is no value: no file may be written with one, wherever it came from."""
+    for path, text in files.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if _MASKED.search(line):
+                yield (
+                    f"line {number} of {path} would hold a masked secret of the hosts as if it "
+                    "were its value (CF12): give the service a value that is none there "
+                    "(`build.environment` in kirikae.yml, or on the hosts), and survey again"
+                )
 
 
 def _below(project: Project, files: Mapping[str, str]) -> dict[str, str]:

@@ -89,10 +89,21 @@ def files_of(here: Here, made: Planned) -> Files:
 
 def files_at(folder: Path, wanted: Mapping[str, str], record: Path) -> Files:
     """``wanted``: texts by their paths from ``folder``.  Raises CannotBuild."""
-    there = {path: (folder / path).read_bytes() for path in wanted if (folder / path).exists()}
+    there = {path: _read(folder / path) for path in wanted if (folder / path).exists()}
     recorded = _recorded(record)
     found = states(wanted, there, recorded)
     return Files(folder, wanted, found, recorded, record, there)
+
+
+def _read(file: Path) -> bytes:
+    """Raises CannotBuild."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CannotBuild(
+            f"{file} is in the way ({error.strerror}): a file of this name is to be written; move "
+            "it, or name another folder in kirikae.yml"
+        ) from error
 
 
 def _recorded(record: Path) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Planned:
         shown = [f"{place.path}: {place.reason}" for place in unplaced[:_SHOWN]]
         if len(unplaced) > _SHOWN:
             shown.append(f"and {len(unplaced) - _SHOWN} more paths that no rule places")
-        return list(dict.fromkeys([*asked, *shown]))
+        return list(dict.fromkeys([*asked, *self.plan.questions, *shown]))
 
 
 def planned(here: Here) -> Planned:

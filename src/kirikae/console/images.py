@@ -21,6 +21,7 @@ from kirikae.build.context import layer_of, wanted
 from kirikae.build.errors import CannotBuild
 from kirikae.build.images import LAYERS
 from kirikae.build.written import checksum
+from kirikae.console.assets import FILE, assets_image
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.locked import Release, locks_label, locks_to_install, without_packages
 from kirikae.console.progress import Progress
@@ -38,7 +39,7 @@ _LOCKS = "kirikae.base.locks"
 _BEGINS = "kirikae.base.distribution"
 OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
 _OF_THE_BASE = {"wheelhouse", "runtime", "locks"}
-_NOT_STOREYS = ("base", "dev")
+_NOT_STOREYS = ("base", "dev", "assets")
 _BESIDE_THE_SERVICE = ("web", "relay")
 """Images that begin with the distribution, and hold none of the release's code."""
 
@@ -165,6 +166,7 @@ def make_images(
         _assert_fits(engine, base, storeys, release)
         made = base
     begins = {"BASE": made}
+    assets = _assets(engine, storeys, repository or service, release, repository is not None)
     labels = {
         "kirikae.release": release.manifest.id,
         "kirikae.app.inputs": release.manifest.sha256,
@@ -174,6 +176,8 @@ def make_images(
     for name in storeys.names:
         of_others = name in _BESIDE_THE_SERVICE
         arguments = {"DISTRIBUTION": storeys.distribution} if of_others else begins
+        if _FROM_ASSETS in storeys.dockerfile(name).read_text(encoding="utf-8"):
+            arguments = {**arguments, "ASSETS": assets}
         image = f"{repository or service}-{name}"
         tag = f"{image}:{release.manifest.id}"
         before = _pulled(engine, f"{image}:{former}" if former is not None else None, progress)
@@ -185,6 +189,24 @@ def make_images(
         found[name] = engine.image_id(tag) if repository is None else engine.push(tag)
     left_out = without_packages(storeys.lock_names(), storeys.parts(), release) if made else ()
     return ImagesMade(found, made, _other_versions(engine, made), tuple(left_out))
+
+
+_FROM_ASSETS = "FROM ${ASSETS}"
+
+
+def _assets(
+    engine: ContainerEngine,
+    storeys: Storeys,
+    name: str,
+    release: Release,
+    push: bool,
+) -> str:
+    """The front end's image; empty where none is built from sources."""
+    file = storeys.folder / FILE
+    if not file.exists():
+        return ""
+    begins = storeys.distribution
+    return assets_image(engine, file, begins, f"{name}-assets", release, push, Progress())
 
 
 def _pulled(engine: ContainerEngine, image: str | None, progress: Progress) -> str | None:
@@ -223,7 +245,7 @@ def _context(storeys: Storeys, name: str, release: Release) -> Iterator[Storeys]
         yield Storeys(folder, storeys.distribution)
 
 
-_PART = re.compile(r"^# release: (\S+)$", re.M)
+_PART = re.compile(r"^# release: (.+)$", re.M)
 
 
 def _part(dockerfile: str) -> str:

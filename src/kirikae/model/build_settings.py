@@ -3,9 +3,10 @@ file."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import posixpath
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kirikae.model.values import Given, Name, Strict
 
@@ -94,6 +95,33 @@ class Schedule(Strict):
         pattern=r"^(cron|rate|at)\(.+\)$",
         description="an expression of EventBridge Scheduler, in the project's time zone",
         json_schema_extra={"examples": ["cron(0 3 * * ? *)"]},
+    )
+
+
+_IN_THE_RELEASE = r"^[A-Za-z0-9_][A-Za-z0-9._@/-]*$"
+
+
+class Assets(Strict):
+    """A front end that is built from sources, in a stage of its own: anew only when its lock or a
+    source has changed."""
+
+    command: Given = Field(description="what builds it, such as `npm run build`")
+    sources: tuple[Annotated[str, Field(pattern=_IN_THE_RELEASE)], ...] = Field(
+        strict=False,
+        min_length=1,
+        description="folders and files of the release that it is built from; package.json and "
+        "package-lock.json take part by themselves",
+    )
+    output: str = Field(
+        pattern=_IN_THE_RELEASE,
+        description="folder that the command makes, such as `public/build`; it lies there in the "
+        "images, too",
+    )
+    packages: tuple[Given, ...] = Field(
+        default=("nodejs", "npm"),
+        strict=False,
+        min_length=1,
+        description="packages of the distribution that the command needs",
     )
 
 
@@ -243,6 +271,10 @@ class BuildSettings(Strict):
         description="command that proves the app's image while it is built, such as an import of "
         "the application",
     )
+    assets: Assets | None = Field(
+        default=None,
+        description="a front end of the service in front that is built from sources",
+    )
     lines: dict[str, str] = Field(
         default_factory=dict,
         description="own lines for generated files, by file name, before the user is set",
@@ -272,6 +304,20 @@ class BuildSettings(Strict):
         default=None,
         description="write workflows of CI systems, too",
     )
+
+    @field_validator("mounts")
+    @classmethod
+    def _each_folder_once(cls, given: dict[str, Mount]) -> dict[str, Mount]:
+        """However its path is written."""
+        found: dict[str, Mount] = {}
+        for written, mount in given.items():
+            path = posixpath.normpath(written)
+            if not path.startswith("/"):
+                raise ValueError(f"{written!r} is no path of a host: it has to begin with /")
+            if path in found:
+                raise ValueError(f"{path} stands there twice")
+            found[path] = mount
+        return found
 
     @model_validator(mode="after")
     def _the_clock_starts_what_runs_once(self) -> Self:

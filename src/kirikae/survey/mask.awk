@@ -600,7 +600,7 @@ function spaced_value(key, line,    head) {
         if (match(WORD, /^(Bearer|Basic|Token|Digest|ApiKey) +/)) { LEAD = LEAD substr(WORD, 1, RLENGTH); return substr(WORD, RLENGTH + 1) }
         return WORD
     }
-    sub(/^[ \t]*#[ \t]*/, "", head)
+    sub(/^[ \t]*(#[ \t]*)?/, "", head)
     if (split(head, heads_, /[ \t]+/) > 2 && head !~ /^[ \t]*$/ || KIND == "processes") return ""
     word(line, "[ \t;}]")
     if (tolower(key) ~ /[_.-]auth$/ && !strong(WORD)) return ""

@@ -3,6 +3,10 @@
 # release: {{ release }}
 {% endif %}
 ARG BASE
+{% if assets %}
+ARG ASSETS
+FROM ${ASSETS} AS assets
+{% endif %}
 FROM ${BASE}
 {% if clears %}
 RUN rm -rf {{ clears | map("quoted") | join(" ") }}
@@ -21,6 +25,9 @@ RUN set -eu; for file in {{ logs | map("quoted") | join(" ") }}; do mkdir -p "${
 {% endif %}
 # What changes rarely first: a new release moves only the last of them.
 {% for copy in copies %}
+{% if loop.last and assets %}
+{{ assets }}
+{% endif %}
 {{ copy }}
 {% endfor %}
 {% if folders %}

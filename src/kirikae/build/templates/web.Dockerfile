@@ -2,6 +2,10 @@
 # The web sidecar: nginx, its virtual hosts as on the hosts, and static files (AS01).
 # {{ note }}.
 ARG DISTRIBUTION
+{% if assets %}
+ARG ASSETS
+FROM ${ASSETS} AS assets
+{% endif %}
 FROM ${DISTRIBUTION}
 COPY web.packages /usr/share/kirikae/web.packages
 {{ install(family, "web.packages") }}
@@ -15,6 +19,9 @@ COPY nginx.conf /etc/nginx/nginx.conf
 {% for copy in copies %}
 {{ copy }}
 {% endfor %}
+{% if assets %}
+{{ assets }}
+{% endif %}
 {% if shared %}
 # What it shares with a service has the same owner here: a volume that is new takes the rights of the folder below it.
 RUN set -eu; {% for each in shared %}install -d -m 0755 -o {{ each.uid }} -g {{ each.gid }} {{ each.folder | quoted }}{{ "; " if not loop.last }}{% endfor %}
