@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from kirikae.guard.fargate_checks import open_value
-from kirikae.guard.objects import Plain, Resource, entries, is_open, part_of, rows_of
+from kirikae.guard.objects import Open, Plain, Resource, entries, is_open, part_of, rows_of
 from kirikae.guard.seen import Fault, Seen, Unknown
 from kirikae.model.said import said
 
@@ -16,6 +16,7 @@ _ANYWHERE = ("0.0.0.0/0", "::/0")
 _IMMUTABLE = ("IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION")
 _SCANNED = ("SCAN_ON_PUSH", "CONTINUOUS_SCAN")
 _OLDEST = (1, 4, 0)
+_DECIDES = ("Ref", "Fn::If", "Fn::FindInMap", "Fn::ImportValue", "known after apply")
 _EVERYTHING = "*"
 
 
@@ -211,12 +212,10 @@ def _ports(row: Plain) -> str:
 def least_privilege(policy: Resource) -> Iterator[Seen]:
     """A whole service, or everything, on everything."""
     yield from _unknown(policy, "document")
+    yield from _open_parts(policy)
     for at, row in _allowed_everywhere(policy):
-        wide = [
-            each
-            for each in _texts(row.get("Action"))
-            if each.endswith((":*", "*:*")) or each == "*"
-        ]
+        actions = _texts(row.get("Action"))
+        wide = [each for each in actions if each == _EVERYTHING or each.endswith(":*")]
         if wide or row.get("NotAction") is not None:
             told = ", ".join(wide) or "everything but a list"
             yield Fault(f"document.{at}", f"{told} is allowed on every resource")
@@ -225,11 +224,25 @@ def least_privilege(policy: Resource) -> Iterator[Seen]:
 def passed_roles(policy: Resource) -> Iterator[Seen]:
     """Who passes any role is any role."""
     yield from _unknown(policy, "document")
+    yield from _open_parts(policy)
     for at, row in _allowed_everywhere(policy):
         actions = [each.lower() for each in _texts(row.get("Action"))]
         passes = any(fnmatchcase("iam:passrole", each) for each in actions)
         if passes and not row.get("Condition"):
             yield Fault(f"document.{at}", "iam:PassRole is allowed for every role")
+
+
+def _open_parts(policy: Resource) -> Iterator[Seen]:
+    """What a parameter or a condition decides may be everything; the name of another resource is
+    not."""
+    document = policy.plain.get("document")
+    if isinstance(document, Mapping) and is_open(document.get("Statement")):
+        yield open_value("document.Statement")
+    for number, row in enumerate(_statements(document)):
+        for key in ("Effect", "Action", "Resource"):
+            parts = row.get(key) if isinstance(row.get(key), list) else [row.get(key)]
+            if any(isinstance(each, Open) and each.written in _DECIDES for each in parts or ()):
+                yield open_value(f"document.{row.get('Sid') or number + 1}.{key}")
 
 
 def _allowed_everywhere(policy: Resource) -> Iterator[tuple[str, Plain]]:
