@@ -1,7 +1,7 @@
 """Run cfn-lint and checkov on the nine planted Fargate faults, and compare what they find with what
 is written down of them, and with guard.
 
-    PYTHONPATH=. python benchmarks/guard_others.py --checkov VENV/bin/checkov --cfn-lint .venv/bin/cfn-lint
+    PYTHONPATH=. python benchmarks/guard_others.py --checkov checkov --cfn-lint cfn-lint
 
 checkov is no dependency (100 packages, 290 MB): install it into an environment of its own.
 """
@@ -78,9 +78,8 @@ def main() -> int:
                 found = of_cfn_lint(given.cfn_lint, file)
             same = found == set(run["found"])
             differing += not same
-            print(
-                f"{run['tool']} {run['rendering']}: {sorted(found)} {'as written' if same else 'NEW'}"
-            )
+            told = "as written" if same else "NEW"
+            print(f"{run['tool']} {run['rendering']}: {sorted(found)} {told}")
     return 1 if differing else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -454,12 +454,15 @@ def test_kirikae_local_is_looked_at_as_aws_is(local, tmp_path, monkeypatch):
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": []}))
     try:
         iam.put_role_policy(
-            RoleName=name, PolicyName="all", PolicyDocument=json.dumps(allowing(Action="*"))
+            RoleName=name,
+            PolicyName="all",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", **allowing(Action="*")}),
         )
         ended = run("guard", "check", f"role:{name}")
         assert ended.exit_code == 6 and "GA11" in ended.stdout and "GA12" in ended.stdout
     finally:
-        iam.delete_role_policy(RoleName=name, PolicyName="all")
+        with suppress(iam.exceptions.NoSuchEntityException):
+            iam.delete_role_policy(RoleName=name, PolicyName="all")
         iam.delete_role(RoleName=name)
     assert run("guard", "check", f"repository:{name}").exit_code == 1
 

@@ -25,7 +25,7 @@ Plain = dict[str, Any]
 def sarif_text(checked: Checked, manner: Manner) -> str:
     """With the lines of the files that whoever reads it has beside them."""
     log = sarif(checked.findings, manner, Places(_place, _source))
-    return escaped(json.dumps(log, ensure_ascii=False, indent=1))
+    return escaped(json.dumps(log, ensure_ascii=False))
 
 
 def _place(finding: Finding) -> Plain:

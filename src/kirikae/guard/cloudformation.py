@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kirikae.guard.objects import Kind, Object, Open, Plain, Resource, Task, rows_of
+from kirikae.model.said import said
 
 _TASK = "AWS::ECS::TaskDefinition"
 _ROLE = "AWS::IAM::Role"
@@ -41,14 +42,26 @@ def objects(name: str, template: Plain) -> Iterator[Object]:
     """Each with its logical name; what only a deployment knows is open."""
     defaults = _defaults(template)
     for label, resource in template["Resources"].items():
-        if isinstance(resource, Mapping):
-            properties = _value(resource.get("Properties") or {}, defaults)
-            told = properties if isinstance(properties, Mapping) else {}
-            yield from _object(f"{name}#{label}", str(label), resource.get("Type"), told)
+        where = f"{name}#{label}"
+        if str(label).startswith("Fn::"):
+            # A loop, or a transformation: what comes out of it, only the deployment knows.
+            yield _later(Kind.TASK, where, str(label))
+        elif isinstance(resource, Mapping):
+            told = _value(resource.get("Properties") or {}, defaults)
+            yield from _object(where, str(label), resource.get("Type"), told)
 
 
-def _object(where: str, label: str, kind: object, told: Plain) -> Iterator[Object]:
-    if kind == _TASK:
+def _later(kind: Kind, where: str, label: str) -> Resource:
+    """Nothing of it is known."""
+    return Resource(kind, where, label, {}, {"*": said("guard.open", at=label)})
+
+
+def _object(where: str, label: str, kind: object, told: Any) -> Iterator[Object]:
+    if not isinstance(told, Mapping):
+        known = Kind.TASK if kind == _TASK else _KINDS.get(str(kind))
+        if known is not None or kind == _ROLE:
+            yield _later(known or Kind.POLICY, where, label)
+    elif kind == _TASK:
         yield Task(where, told)
     elif kind == _ROLE:
         for row in rows_of(told.get("policies")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from kirikae.guard.dockerfile import assigned, global_arguments, image_of, stage_names
 from kirikae.guard.objects import Dockerfile, Instruction, Open
@@ -13,10 +14,10 @@ from kirikae.guard.task_checks import is_moving, is_root
 from kirikae.model.said import said
 
 _STARTS = ("CMD", "ENTRYPOINT")
-_LOGINS = re.compile(
-    r"\b(?:apt-get|apt|dnf|yum|apk|microdnf)\b[^;&|]*\s(openssh-server|sshd?|telnetd|sudo)(?=\s|$)"
-)
-PIPED = re.compile(r"\b(?:curl|wget)\b[^;&|]*\|\s*(?:sudo\s+)?(?:/\S*/)?(?:ba|da|z|k)?sh\b")
+_INSTALLS = re.compile(r"\b(?:apt-get|apt|dnf|yum|apk|microdnf)\b")
+_LOGINS = re.compile(r"\s(openssh-server|sshd?|telnetd|sudo)(?=\s|$)")
+_DOWNLOADS = re.compile(r"\b(?:curl|wget)\b")
+_SHELL = re.compile(r"\s*(?:sudo\s+)?(?:/\S*/)?(?:ba|da|z|k)?sh\b")
 _WRITABLE = re.compile(r"\bchmod\s+(?:-\w+\s+)*(?:0?777|0?666|a\+\w*w\w*|o\+\w*w\w*)\b")
 
 
@@ -81,8 +82,26 @@ def logins(file: Dockerfile) -> Iterator[Seen]:
         if any(port.partition("/")[0] == "22" for port in each.text.split()):
             yield Fault("EXPOSE.22", "port 22 is exposed", each.line)
     for each in _final(file, "RUN"):
-        for package in _LOGINS.findall(_script(each)):
+        for package in _installed_logins(_script(each)):
             yield Fault(f"RUN.{package}", f"{package} is installed", each.line)
+
+
+def _installed_logins(script: str) -> Iterator[str]:
+    """Command by command: a script may be long."""
+    for command in re.split(r"[;&|]", script):
+        installs = _INSTALLS.search(command)
+        if installs is not None:
+            yield from _LOGINS.findall(command, installs.end())
+
+
+def is_piped(script: str) -> bool:
+    """Does a shell run what was downloaded, unread?"""
+    for line in re.split(r"[;&]", script):
+        parts = line.split("|")
+        for left, right in pairwise(parts):
+            if _DOWNLOADS.search(left) and _SHELL.match(right):
+                return True
+    return False
 
 
 def unproven(file: Dockerfile) -> Iterator[Seen]:
@@ -91,7 +110,7 @@ def unproven(file: Dockerfile) -> Iterator[Seen]:
         if re.search(r"(?:^|\s|\")https?://", each.text) and "--checksum=" not in each.text:
             yield Fault("ADD", "ADD takes a file from the network without a checksum", each.line)
     for each in file.of("RUN"):
-        if PIPED.search(_script(each)):
+        if is_piped(_script(each)):
             yield Fault("RUN.pipe", "a download is run by a shell, unread", each.line)
 
 
@@ -104,7 +123,8 @@ def writable(file: Dockerfile) -> Iterator[Seen]:
 
 def _final(file: Dockerfile, word: str) -> Iterator[Instruction]:
     """Of the stages that come out: what the others did stays behind."""
-    return (each for each in file.of(word) if each.stage in file.lineage)
+    stages = set(file.lineage)
+    return (each for each in file.of(word) if each.stage in stages)
 
 
 def _script(instruction: Instruction) -> str:

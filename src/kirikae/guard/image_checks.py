@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from kirikae.guard.file_checks import PIPED
+from kirikae.guard.file_checks import is_piped
 from kirikae.guard.objects import Image, Kept, entries
 from kirikae.guard.secrets import why_secret
 from kirikae.guard.seen import Fault, ImageCheck, Seen, Unknown
@@ -91,7 +91,7 @@ def unproven(image: Image) -> Iterator[Seen]:
     if not image.history:
         yield Unknown(said("guard.no_history"))
     for number, line in enumerate(image.history):
-        if PIPED.search(line):
+        if is_piped(line):
             yield Fault("history.pipe", f"step {number + 1} ran a download by a shell, unread")
 
 

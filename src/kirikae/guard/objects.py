@@ -111,11 +111,8 @@ class Dockerfile:
 
     def last(self, word: str) -> Instruction | None:
         """The one that holds in the image that comes out; None: there is none."""
-        for stage in self.lineage:
-            found = [each for each in self.of(word) if each.stage == stage]
-            if found:
-                return found[-1]
-        return None
+        newest = {each.stage: each for each in self.of(word)}
+        return next((newest[stage] for stage in self.lineage if stage in newest), None)
 
 
 class Kept(StrEnum):

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from kirikae.guard.objects import Kind, Object, Open, Plain, Resource, Task, rows_of
+from kirikae.model.said import said
 
 _TASK = "aws_ecs_task_definition"
 _KINDS = {
@@ -38,6 +40,7 @@ _SINGLE = {
     "log_configuration",
 }
 """Blocks of which there is at most one: a plan has them as lists."""
+_OPEN = Open("known after apply")
 _AS_THEY_ARE = {"driver_opts", "labels", "properties"}
 
 
@@ -56,9 +59,12 @@ def objects(name: str, plan: Plain) -> Iterator[Object]:
     for row in rows:
         address = str(row.get("address", row.get("name", "")))
         raw = row.get("values")
-        known = raw if isinstance(raw, Mapping) else {}
-        told = _plain(known, later.get(address, {}))
         where = f"{name}#{address}"
+        kind = Kind.TASK if row.get("type") == _TASK else _KINDS.get(str(row.get("type")))
+        if kind is not None and not isinstance(raw, Mapping):
+            yield Resource(kind, where, address, {}, {"*": said("guard.open", at="values")})
+            continue
+        told = _plain(raw or {}, later.get(address, {}))
         if row.get("type") == _TASK:
             yield Task(where, told)
         elif str(row.get("type")) in _KINDS:
@@ -143,8 +149,26 @@ def _plain(values: Plain, later: Plain) -> dict[str, Any]:
             found[_key(key)] = _value(key, value)
     for key, unknown in later.items():
         if unknown is True:
-            found[_key(key)] = Open("known after apply")
+            found[_key(key)] = _OPEN
+        elif unknown and key != _CONTAINERS:
+            found[_key(key)] = _value(key, _opened(values.get(key), unknown))
     return found
+
+
+def _opened(value: Any, later: Any) -> Any:
+    """The value, with what only the apply knows of it; Terraform marks each such leaf."""
+    if later is True:
+        return _OPEN
+    if isinstance(later, Mapping):
+        known = dict(value) if isinstance(value, Mapping) else {}
+        for key, each in later.items():
+            if each:
+                known[key] = _opened(known.get(key), each)
+        return known
+    if isinstance(later, list):
+        rows = value if isinstance(value, list) else []
+        return [_opened(row, each) if each else row for row, each in zip_longest(rows, later)]
+    return value
 
 
 def _containers(value: Any) -> Any:
