@@ -100,8 +100,10 @@ def check(
     envfiles: Sequence[Path],
     lang: str | None,
 ) -> Answer:
-    """Check files: Dockerfiles; task definitions as the API, ecspresso, CloudFormation or a plan of
-    Terraform has them.  Nothing is changed, and AWS is not asked."""
+    """Check Dockerfiles, images (docker save, OCI layouts), definitions (of the API, ecspresso,
+    CloudFormation, plans of Terraform), results of scanners, and things of an account
+    (service:CLUSTER/NAME, task:FAMILY, repository:NAME[:TAG], policy:ARN, role:NAME).  Nothing is
+    changed."""
     days = [day for _, day in profiles if day is not None]
     asked = Asked(tuple(name for name, _ in profiles), limits(today(), days[-1] if days else None))
     looks = looked_at(objects_from(here, objects, envfiles), asked)

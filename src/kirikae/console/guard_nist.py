@@ -91,7 +91,7 @@ def nist(
     lang: str | None,
 ) -> Answer:
     """Say of every clause of NIST SP 800-190 whether these objects keep it: pass, fail, not
-    applicable or not checked, with the reason.  Nothing is changed, and AWS is not asked."""
+    applicable or not checked, with the reason.  Nothing is changed."""
     things = objects_from(here, objects, envfiles)
     looks = looked_at(things, Asked(PROFILES, limits(today())))
     project = project_of(here)

@@ -19,17 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from kirikae.guard.errors import ObjectProblem
+from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 from kirikae.guard.layers import Layers
 from kirikae.guard.objects import Image, Plain, entries, part_of, rows_of
 from kirikae.guard.tars import (
     BROKEN,
     MOST_BYTES,
     MOST_ENTRIES,
-    BrokenTar,
     Counted,
     Header,
-    NoZstd,
     refused,
     unpacked,
 )

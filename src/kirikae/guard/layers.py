@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from kirikae.guard.errors import BrokenTar
 from kirikae.guard.objects import InLayer, Kept
 from kirikae.guard.secret_files import why_secret_file
-from kirikae.guard.tars import BrokenTar, Entry
+from kirikae.guard.tars import Entry
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"

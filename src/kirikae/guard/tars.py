@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Self
 
-from kirikae.guard.errors import ObjectProblem
+from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 
 MOST_BYTES = 64 * 1024**3
 """Unpacked, of one image; Fargate's largest disk is 200 GiB, with the task's own data in it."""
@@ -32,10 +32,6 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
-class BrokenTar(Exception):
-    """Why it cannot be read; whoever opened it names the file."""
-
-
 def _broken_ways() -> tuple[type[Exception], ...]:
     """How the libraries say that an archive is none."""
     found = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError)
@@ -47,10 +43,6 @@ def _broken_ways() -> tuple[type[Exception], ...]:
 
 
 BROKEN: tuple[type[Exception], ...] = (BrokenTar, *_broken_ways())
-
-
-class NoZstd(Exception):
-    """It is packed by zstd, and the library for that is not installed."""
 
 
 class Header(tarfile.TarInfo):
