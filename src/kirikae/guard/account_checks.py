@@ -40,10 +40,19 @@ def scanned(repository: Resource) -> Iterator[Seen]:
         return
     if _by_registry(repository):
         return
-    unknown = list(_unknown(repository, "imageScanningConfiguration", "scanning"))
+    unknown = list(
+        _unknown(
+            repository,
+            "imageScanningConfiguration",
+            "scanning",
+        )
+    )
     yield from unknown
     if not unknown:
-        yield Fault("imageScanningConfiguration", "images are not scanned when they are pushed")
+        yield Fault(
+            "imageScanningConfiguration",
+            "images are not scanned when they are pushed",
+        )
 
 
 def _by_registry(repository: Resource) -> bool:
@@ -62,7 +71,10 @@ def immutable(repository: Resource) -> Iterator[Seen]:
     yield from unknown
     given = repository.plain.get("imageTagMutability")
     if not unknown and given not in _IMMUTABLE:
-        yield Fault("imageTagMutability", "a tag may be put on another image (MUTABLE)")
+        yield Fault(
+            "imageTagMutability",
+            "a tag may be put on another image (MUTABLE)",
+        )
 
 
 def lifecycle(repository: Resource) -> Iterator[Seen]:
@@ -70,7 +82,10 @@ def lifecycle(repository: Resource) -> Iterator[Seen]:
     unknown = list(_unknown(repository, "lifecyclePolicy"))
     yield from unknown
     if not unknown and not repository.plain.get("lifecyclePolicy"):
-        yield Fault("lifecyclePolicy", "no lifecycle policy: stale images stay for ever")
+        yield Fault(
+            "lifecyclePolicy",
+            "no lifecycle policy: stale images stay for ever",
+        )
 
 
 def not_public(repository: Resource) -> Iterator[Seen]:
@@ -96,7 +111,10 @@ def own_key(repository: Resource) -> Iterator[Seen]:
     yield from unknown
     kind = part_of(repository.plain, "encryptionConfiguration").get("encryptionType")
     if not unknown and kind not in ("KMS", "KMS_DSSE"):
-        yield Fault("encryptionConfiguration", "images are not encrypted by a key of KMS")
+        yield Fault(
+            "encryptionConfiguration",
+            "images are not encrypted by a key of KMS",
+        )
 
 
 # --- services and clusters
@@ -105,12 +123,18 @@ def own_key(repository: Resource) -> Iterator[Seen]:
 def public_address(service: Resource) -> Iterator[Seen]:
     """Who has one is reached, and reaches, past the load balancer."""
     yield from _unknown(service, "networkConfiguration")
-    network = part_of(part_of(service.plain, "networkConfiguration"), "awsvpcConfiguration")
+    network = part_of(
+        part_of(service.plain, "networkConfiguration"),
+        "awsvpcConfiguration",
+    )
     given = network.get("assignPublicIp")
     if is_open(given):
         yield open_value("networkConfiguration.awsvpcConfiguration.assignPublicIp")
     elif given == "ENABLED":
-        yield Fault("networkConfiguration.assignPublicIp", "its tasks have public addresses")
+        yield Fault(
+            "networkConfiguration.assignPublicIp",
+            "its tasks have public addresses",
+        )
 
 
 def exec_logged(service: Resource) -> Iterator[Seen]:
@@ -125,7 +149,10 @@ def exec_logged(service: Resource) -> Iterator[Seen]:
         yield Unknown(why if why is not None else said("guard.cluster_unknown"))
         return
     for says in _unlogged(cluster):
-        yield Fault("enableExecuteCommand", f"ECS Exec is on, and {says}")
+        yield Fault(
+            "enableExecuteCommand",
+            f"ECS Exec is on, and {says}",
+        )
 
 
 def cluster_exec(cluster: Resource) -> Iterator[Seen]:
@@ -148,12 +175,19 @@ def _unlogged(configuration: Plain) -> Iterator[str]:
 
 def platform(service: Resource) -> Iterator[Seen]:
     """Before 1.4.0 the platform is retired."""
-    yield from _unknown(service, "platformVersion", "launchType")
+    yield from _unknown(
+        service,
+        "platformVersion",
+        "launchType",
+    )
     if service.plain.get("launchType") in ("EC2", "EXTERNAL"):
         return
     given = service.plain.get("platformVersion")
     if isinstance(given, str) and _version(given) < _OLDEST:
-        yield Fault("platformVersion", f"platform version {given}; name LATEST, or 1.4.0")
+        yield Fault(
+            "platformVersion",
+            f"platform version {given}; name LATEST, or 1.4.0",
+        )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -172,7 +206,10 @@ def insights(cluster: Resource) -> Iterator[Seen]:
         for row in rows
     )
     if not unknown and not on:
-        yield Fault("settings.containerInsights", "Container Insights is off")
+        yield Fault(
+            "settings.containerInsights",
+            "Container Insights is off",
+        )
 
 
 # --- security groups of a service
@@ -183,7 +220,10 @@ def open_to_all(group: Resource) -> Iterator[Seen]:
     yield from _unknown(group, "IpPermissions")
     for row in rows_of(group.plain.get("IpPermissions")):
         if _anywhere(row):
-            yield Fault(f"IpPermissions.{_ports(row)}", f"{_ports(row)}: open to the whole world")
+            yield Fault(
+                f"IpPermissions.{_ports(row)}",
+                f"{_ports(row)}: open to the whole world",
+            )
 
 
 def unbounded(group: Resource) -> Iterator[Seen]:
@@ -191,7 +231,10 @@ def unbounded(group: Resource) -> Iterator[Seen]:
     yield from _unknown(group, "IpPermissionsEgress")
     for row in rows_of(group.plain.get("IpPermissionsEgress")):
         if _anywhere(row) and str(row.get("IpProtocol")) == "-1":
-            yield Fault("IpPermissionsEgress", "its tasks reach every address at every port")
+            yield Fault(
+                "IpPermissionsEgress",
+                "its tasks reach every address at every port",
+            )
 
 
 def _anywhere(row: Plain) -> bool:
@@ -218,7 +261,10 @@ def least_privilege(policy: Resource) -> Iterator[Seen]:
         wide = [each for each in actions if each == _EVERYTHING or each.endswith(":*")]
         if wide or row.get("NotAction") is not None:
             told = ", ".join(wide) or "everything but a list"
-            yield Fault(f"document.{at}", f"{told} is allowed on every resource")
+            yield Fault(
+                f"document.{at}",
+                f"{told} is allowed on every resource",
+            )
 
 
 def passed_roles(policy: Resource) -> Iterator[Seen]:
@@ -229,7 +275,10 @@ def passed_roles(policy: Resource) -> Iterator[Seen]:
         actions = [each.lower() for each in _texts(row.get("Action"))]
         passes = any(fnmatchcase("iam:passrole", each) for each in actions)
         if passes and not row.get("Condition"):
-            yield Fault(f"document.{at}", "iam:PassRole is allowed for every role")
+            yield Fault(
+                f"document.{at}",
+                "iam:PassRole is allowed for every role",
+            )
 
 
 def _open_parts(policy: Resource) -> Iterator[Seen]:

@@ -45,29 +45,67 @@ def objects(name: str, template: Plain) -> Iterator[Object]:
         where = f"{name}#{label}"
         if str(label).startswith("Fn::"):
             # A loop, or a transformation: what comes out of it, only the deployment knows.
-            yield _later(Kind.TASK, where, str(label))
+            yield _later(
+                Kind.TASK,
+                where,
+                str(label),
+            )
         elif isinstance(resource, Mapping):
             told = _value(resource.get("Properties") or {}, defaults)
-            yield from _object(where, str(label), resource.get("Type"), told)
+            yield from _object(
+                where,
+                str(label),
+                resource.get("Type"),
+                told,
+            )
 
 
-def _later(kind: Kind, where: str, label: str) -> Resource:
+def _later(
+    kind: Kind,
+    where: str,
+    label: str,
+) -> Resource:
     """Nothing of it is known."""
-    return Resource(kind, where, label, {}, {"*": said("guard.open", at=label)})
+    return Resource(
+        kind,
+        where,
+        label,
+        {},
+        {"*": said("guard.open", at=label)},
+    )
 
 
-def _object(where: str, label: str, kind: object, told: Any) -> Iterator[Object]:
+def _object(
+    where: str,
+    label: str,
+    kind: object,
+    told: Any,
+) -> Iterator[Object]:
     if not isinstance(told, Mapping):
         known = Kind.TASK if kind == _TASK else _KINDS.get(str(kind))
         if known is not None or kind == _ROLE:
-            yield _later(known or Kind.POLICY, where, label)
+            yield _later(
+                known or Kind.POLICY,
+                where,
+                label,
+            )
     elif kind == _TASK:
         yield Task(where, told)
     elif kind == _ROLE:
         for row in rows_of(told.get("policies")):
-            yield Resource(Kind.POLICY, f"{where}.{row.get('policyName', '')}", label, row)
+            yield Resource(
+                Kind.POLICY,
+                f"{where}.{row.get('policyName', '')}",
+                label,
+                row,
+            )
     elif isinstance(kind, str) and kind in _KINDS:
-        yield Resource(_KINDS[kind], where, label, told)
+        yield Resource(
+            _KINDS[kind],
+            where,
+            label,
+            told,
+        )
 
 
 def _defaults(template: Plain) -> dict[str, Any]:
@@ -80,22 +118,43 @@ def _defaults(template: Plain) -> dict[str, Any]:
     return found
 
 
-def _value(value: Any, defaults: Mapping[str, Any], keep: bool = False, whole: bool = False) -> Any:
+def _value(
+    value: Any,
+    defaults: Mapping[str, Any],
+    keep: bool = False,
+    whole: bool = False,
+) -> Any:
     """With the API's own keys.  ``keep``: as they are written; ``whole``: those below, too."""
     match value:
         case Mapping():
             written = _function(value)
             if written:
-                return _resolved(value, written, defaults)
+                return _resolved(
+                    value,
+                    written,
+                    defaults,
+                )
             found = {}
             for key, each in value.items():
                 below = whole or key in _DOCUMENTS
                 inner = below or key in _AS_THEY_ARE
                 named = key if keep or whole else _key(str(key))
-                found[named] = _value(each, defaults, inner, below)
+                found[named] = _value(
+                    each,
+                    defaults,
+                    inner,
+                    below,
+                )
             return found
         case list():
-            return [_value(each, defaults, whole=whole) for each in value]
+            return [
+                _value(
+                    each,
+                    defaults,
+                    whole=whole,
+                )
+                for each in value
+            ]
         case str():
             # CloudFormation takes truth as text, too.
             return _TRUTH.get(value, value)
@@ -111,7 +170,11 @@ def _function(value: Plain) -> str:
     return name if name == "Ref" or name.startswith("Fn::") else ""
 
 
-def _resolved(value: Plain, name: str, defaults: Mapping[str, Any]) -> Any:
+def _resolved(
+    value: Plain,
+    name: str,
+    defaults: Mapping[str, Any],
+) -> Any:
     """A parameter's default; the text of a Sub without blanks; else open."""
     told = value[name]
     if name == "Ref" and isinstance(told, str) and told in defaults:

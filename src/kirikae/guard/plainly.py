@@ -23,7 +23,11 @@ class _Constructor(SafeConstructor):  # type: ignore[misc]  # ruamel has no type
     """``!Ref x`` is ``{"Ref": x}``, ``!Sub x`` is ``{"Fn::Sub": x}``."""
 
 
-def _function(constructor: Any, suffix: str, node: Any) -> dict[str, Any]:
+def _function(
+    constructor: Any,
+    suffix: str,
+    node: Any,
+) -> dict[str, Any]:
     name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if isinstance(node, ScalarNode):
         return {name: node.value}

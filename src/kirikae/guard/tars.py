@@ -49,10 +49,19 @@ class Header(tarfile.TarInfo):
     """One whose sizes are believed only within reason."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def frombuf(
+        cls,
+        buf: bytes | bytearray,
+        encoding: str,
+        errors: str,
+    ) -> Self:
         """Raises BrokenTar where the library would stop as if the archive ended there."""
         try:
-            found = super().frombuf(buf, encoding, errors)
+            found = super().frombuf(
+                buf,
+                encoding,
+                errors,
+            )
         except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
@@ -110,7 +119,11 @@ class _Unpacked:
 class _Begun:
     """A stream of which the first bytes were looked at."""
 
-    def __init__(self, begun: bytes, rest: Counted) -> None:
+    def __init__(
+        self,
+        begun: bytes,
+        rest: Counted,
+    ) -> None:
         self._begun = begun
         self._rest = rest
 
@@ -146,7 +159,10 @@ def _zstd(packed: Any) -> Any:
         import zstandard
     except ImportError as error:
         raise NoZstd from error
-    return zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    return zstandard.ZstdDecompressor().stream_reader(
+        packed,
+        read_across_frames=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +191,11 @@ def entries(stream: Any) -> Iterator[Entry]:
     """In their order; each is to be read before the next.  Raises BrokenTar."""
     last = ""
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
+        with tarfile.open(
+            fileobj=stream,
+            mode="r|",
+            tarinfo=Header,
+        ) as archive:
             for number, info in enumerate(archive):
                 if number >= MOST_ENTRIES:
                     raise BrokenTar(f"more than {MOST_ENTRIES:,} entries")
@@ -184,7 +204,11 @@ def entries(stream: Any) -> Iterator[Entry]:
                 last = info.name
                 if info.size < 0:
                     raise BrokenTar("its size is negative")
-                yield Entry(_within(info), info, archive)
+                yield Entry(
+                    _within(info),
+                    info,
+                    archive,
+                )
     except BROKEN as error:
         raise BrokenTar(f"{_after(last)}{str(error) or type(error).__name__}") from error
 

@@ -62,16 +62,32 @@ def objects(name: str, plan: Plain) -> Iterator[Object]:
         where = f"{name}#{address}"
         kind = Kind.TASK if row.get("type") == _TASK else _KINDS.get(str(row.get("type")))
         if kind is not None and not isinstance(raw, Mapping):
-            yield Resource(kind, where, address, {}, {"*": said("guard.open", at="values")})
+            yield Resource(
+                kind,
+                where,
+                address,
+                {},
+                {"*": said("guard.open", at="values")},
+            )
             continue
         told = _plain(raw or {}, later.get(address, {}))
         if row.get("type") == _TASK:
             yield Task(where, told)
         elif str(row.get("type")) in _KINDS:
-            yield _resource(_KINDS[str(row["type"])], where, told, beside)
+            yield _resource(
+                _KINDS[str(row["type"])],
+                where,
+                told,
+                beside,
+            )
 
 
-def _resource(kind: Kind, where: str, told: Plain, beside: Mapping[str, Plain]) -> Resource:
+def _resource(
+    kind: Kind,
+    where: str,
+    told: Plain,
+    beside: Mapping[str, Plain],
+) -> Resource:
     short = str(told.get("name", ""))
     plain = dict(told)
     match kind:
@@ -79,10 +95,20 @@ def _resource(kind: Kind, where: str, told: Plain, beside: Mapping[str, Plain]) 
             plain["document"] = _document(plain.get("policy"))
         case Kind.REPOSITORY:
             for key in _BESIDE.values():
-                plain[key] = _document(beside.get(key, {}).get(short, beside.get(key, {}).get("")))
+                plain[key] = _document(
+                    beside.get(key, {}).get(
+                        short,
+                        beside.get(key, {}).get(""),
+                    )
+                )
         case Kind.SERVICE:
             plain["networkConfiguration"] = _network(plain.get("networkConfiguration"))
-    return Resource(kind, where, short, plain)
+    return Resource(
+        kind,
+        where,
+        short,
+        plain,
+    )
 
 
 def _beside(rows: Iterable[Plain]) -> dict[str, dict[str, Any]]:
@@ -200,4 +226,8 @@ def _block(block: Plain) -> dict[str, Any]:
 def _key(key: str) -> str:
     """``network_mode`` is the API's ``networkMode``."""
     spelt = _SPELT.get(key, key).replace("size_in_gib", "size_in_GiB")
-    return re.sub(r"_(\w)", lambda found: found[1].upper(), spelt)
+    return re.sub(
+        r"_(\w)",
+        lambda found: found[1].upper(),
+        spelt,
+    )
