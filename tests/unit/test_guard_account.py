@@ -20,6 +20,7 @@ from kirikae.console import guard_account
 from kirikae.console.guard_account import _LOOKS, is_named
 from kirikae.guard.checks import CHECKS, PROFILES, Asked, looked_at
 from kirikae.guard.limits import limits
+from kirikae.guard.nist import answered, clauses
 from kirikae.guard.objects import Kind, Resource
 from kirikae.guard.reading import objects_in
 from kirikae.guard.seen import Outcome
@@ -560,3 +561,20 @@ def test_what_a_parameter_decides_is_not_green():
     found = outcomes(*objects_in("f.json", json.dumps(plan)))
     told = {code: look.outcome for (code, _), look in found.items()}
     assert told["GA03"] is told["GA04"] is Outcome.NOT_CHECKED
+
+
+@pytest.mark.parametrize("code", FAULTY)
+def test_a_finding_of_an_account_breaks_its_clause(code):
+    """Of NIST SP 800-190; where nothing is wrong the clauses of an account pass."""
+    kind, key, value = FAULTY[code][0]
+    things = [resource(each, (key, value) if each is kind else None) for each in GOOD]
+    found = answered(things, looked_at(things, ASKED))
+    broken = {each.clause.number for each in found if each.outcome is Outcome.FAIL}
+    assert broken == {clause.number for clause in clauses() if code in clause.codes}
+    good = [resource(each) for each in GOOD]
+    passed = {
+        each.clause.number
+        for each in answered(good, looked_at(good, ASKED))
+        if each.outcome is Outcome.PASS
+    }
+    assert {"4.2.2", "4.2.3", "4.3.3", "4.3.5", "4.4.1", "4.4.2"} <= passed
