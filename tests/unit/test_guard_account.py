@@ -3,8 +3,9 @@ action to grant, and never green."""
 
 from __future__ import annotations
 
+import copy
 import json
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -19,7 +20,9 @@ from kirikae.console import guard_account
 from kirikae.console.guard_account import _LOOKS, is_named
 from kirikae.guard.checks import CHECKS, PROFILES, Asked, looked_at
 from kirikae.guard.limits import limits
+from kirikae.guard.nist import answered, clauses
 from kirikae.guard.objects import Kind, Resource
+from kirikae.guard.reading import objects_in
 from kirikae.guard.seen import Outcome
 from kirikae.model.said import Words, words_of
 from tests.command import run
@@ -452,11 +455,126 @@ def test_kirikae_local_is_looked_at_as_aws_is(local, tmp_path, monkeypatch):
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": []}))
     try:
         iam.put_role_policy(
-            RoleName=name, PolicyName="all", PolicyDocument=json.dumps(allowing(Action="*"))
+            RoleName=name,
+            PolicyName="all",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", **allowing(Action="*")}),
         )
         ended = run("guard", "check", f"role:{name}")
         assert ended.exit_code == 6 and "GA11" in ended.stdout and "GA12" in ended.stdout
     finally:
-        iam.delete_role_policy(RoleName=name, PolicyName="all")
+        with suppress(iam.exceptions.NoSuchEntityException):
+            iam.delete_role_policy(RoleName=name, PolicyName="all")
         iam.delete_role(RoleName=name)
     assert run("guard", "check", f"repository:{name}").exit_code == 1
+
+
+# --- the same things in files
+
+STATEMENT = {"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}
+PUBLIC = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:*"}]}
+TEMPLATE = {
+    "Resources": {
+        "Repository": {
+            "Type": "AWS::ECR::Repository",
+            "Properties": {"RepositoryPolicyText": PUBLIC},
+        },
+        "Service": {
+            "Type": "AWS::ECS::Service",
+            "Properties": {
+                "PlatformVersion": "1.3.0",
+                "NetworkConfiguration": {"AwsvpcConfiguration": {"AssignPublicIp": "ENABLED"}},
+            },
+        },
+        "Cluster": {
+            "Type": "AWS::ECS::Cluster",
+            "Properties": {
+                "ClusterSettings": [{"Name": "containerInsights", "Value": "disabled"}],
+                "Configuration": {"ExecuteCommandConfiguration": {"Logging": "NONE"}},
+            },
+        },
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "Policies": [{"PolicyName": "deploy", "PolicyDocument": {"Statement": [STATEMENT]}}]
+            },
+        },
+    }
+}
+EVERYTHING = {"GA01", "GA02", "GA03", "GA04", "GA05", "GA06", "GA09", "GA10", "GA11", "GA13"}
+
+
+def row(kind, **values):
+    return {"address": f"{kind}.shop", "type": kind, "values": values}
+
+
+PLAN = {
+    "planned_values": {
+        "root_module": {
+            "resources": [
+                row(
+                    "aws_ecr_repository",
+                    name="shop",
+                    image_tag_mutability="MUTABLE",
+                    image_scanning_configuration=[{"scan_on_push": False}],
+                ),
+                row("aws_ecr_repository_policy", repository="shop", policy=json.dumps(PUBLIC)),
+                row(
+                    "aws_ecs_service",
+                    platform_version="1.3.0",
+                    network_configuration=[{"assign_public_ip": True}],
+                ),
+                row(
+                    "aws_ecs_cluster",
+                    setting=[{"name": "containerInsights", "value": "disabled"}],
+                    configuration=[{"execute_command_configuration": [{"logging": "NONE"}]}],
+                ),
+                row("aws_iam_policy", policy=json.dumps({"Statement": STATEMENT})),
+            ]
+        }
+    }
+}
+
+
+@pytest.mark.parametrize("plain", [TEMPLATE, PLAN], ids=["CloudFormation", "Terraform"])
+def test_things_in_files_are_judged_as_those_of_an_account(plain):
+    """In a template and in a plan alike."""
+    assert failed(*objects_in("f.json", json.dumps(plain))) == EVERYTHING
+
+
+def test_what_a_parameter_decides_is_not_green():
+    """Whether everything is allowed, whether an address is public, whose policy it is."""
+    template = copy.deepcopy(TEMPLATE)
+    rows = template["Resources"]
+    rows["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"] = {
+        "Ref": "Which"
+    }
+    rows["Service"]["Properties"]["NetworkConfiguration"]["AwsvpcConfiguration"] = {
+        "AssignPublicIp": {"Fn::If": ["Public", "ENABLED", "DISABLED"]}
+    }
+    found = outcomes(*objects_in("f.json", json.dumps(template)))
+    told = {code: look.outcome for (code, _), look in found.items()}
+    assert told["GA11"] is told["GA06"] is Outcome.NOT_CHECKED
+    plan = copy.deepcopy(PLAN)
+    resources = plan["planned_values"]["root_module"]["resources"]
+    resources[1]["values"] = {}
+    resources.append(row("aws_ecr_lifecycle_policy"))
+    found = outcomes(*objects_in("f.json", json.dumps(plan)))
+    told = {code: look.outcome for (code, _), look in found.items()}
+    assert told["GA03"] is told["GA04"] is Outcome.NOT_CHECKED
+
+
+@pytest.mark.parametrize("code", FAULTY)
+def test_a_finding_of_an_account_breaks_its_clause(code):
+    """Of NIST SP 800-190; where nothing is wrong the clauses of an account pass."""
+    kind, key, value = FAULTY[code][0]
+    things = [resource(each, (key, value) if each is kind else None) for each in GOOD]
+    found = answered(things, looked_at(things, ASKED))
+    broken = {each.clause.number for each in found if each.outcome is Outcome.FAIL}
+    assert broken == {clause.number for clause in clauses() if code in clause.codes}
+    good = [resource(each) for each in GOOD]
+    passed = {
+        each.clause.number
+        for each in answered(good, looked_at(good, ASKED))
+        if each.outcome is Outcome.PASS
+    }
+    assert {"4.2.2", "4.2.3", "4.3.3", "4.3.5", "4.4.1", "4.4.2"} <= passed

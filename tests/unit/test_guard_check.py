@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from datetime import date
 from itertools import product
 
@@ -231,6 +232,8 @@ def test_a_secret_is_found_and_not_told():
         ("a.yaml", "a: &a [x, x]\nb: &b [*a, *a]"),
         ("a.json", '{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}'),
         ("a.json", "[" * 5000 + "]" * 5000),
+        ("a.json", '{"containerDefinitions": [{"privileged": true, "privileged": false}]}'),
+        ("a.yaml", "Resources: &a {T: {Type: 'AWS::ECS::TaskDefinition', Properties: {C: *a}}}"),
         (
             "a.yaml",
             "a: &a [x,x,x,x,x,x,x,x,x]\n"
@@ -367,3 +370,86 @@ def test_a_waiver_has_a_reason_and_an_end(folder):
     folder.joinpath("kirikae.yml").write_text(WAIVED.format(until="2020-01-01"))
     done = run("guard", "check", "task.json")
     assert done.exit_code == 6 and "FG04" in done.stderr
+
+
+# --- odd shapes
+
+
+LATER = {
+    "Fn::ForEach::Tasks": ["Each", ["a"], {"T": {"Type": "AWS::ECS::TaskDefinition"}}],
+    "T": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"Fn::If": ["Old", {}, {}]}},
+}
+
+
+@pytest.mark.parametrize("label", LATER)
+def test_a_resource_that_only_the_deployment_knows_is_not_green(label):
+    """A loop, a condition for all of its properties: no check of it passes, and none fails."""
+    found = looks("t.json", json.dumps({"Resources": {label: LATER[label]}}))
+    assert {look.outcome for look in found} == {Outcome.NOT_CHECKED} and len(found) > 15
+
+
+def test_a_plan_of_modules_in_loops_and_of_values_that_come_later():
+    """Addresses with quotes stay as they are; what only the apply knows is open, however deep it
+    stands; a resource without values is not checked."""
+    plan = json.loads(written("plan.json", (("ephemeralStorage",), {"sizeInGiB": 30})))
+    [module] = plan["planned_values"]["root_module"]["child_modules"]
+    address = 'module.web["a#b"].aws_ecs_task_definition.shop["x.y"]'
+    module["resources"][0]["address"] = address
+    module["resources"][0]["values"]["ephemeral_storage"] = [{}]
+    change = {"after_unknown": {"ephemeral_storage": [{"size_in_gib": True}], "volume": [False]}}
+    plan["resource_changes"] = [{"address": address, "change": change}]
+    found = {look.code: look for look in looks("p.json", json.dumps(plan))}
+    assert found["FG09"].outcome is Outcome.NOT_CHECKED
+    assert found["FG01"].where == f"p.json#{address}"
+    module["resources"][0]["values"] = None
+    outcomes = {look.outcome for look in looks("p.json", json.dumps(plan))}
+    assert outcomes == {Outcome.NOT_CHECKED}
+
+
+LONG = {
+    "stages": "FROM a AS a\n"
+    + "".join(f"FROM a{n} AS a{n + 1}\nRUN chmod 777 /x\n" for n in range(3000)),
+    "downloads": "FROM a\nRUN " + "curl " * 20_000,
+    "installations": "FROM a\nRUN " + "apt-get install " * 20_000,
+    "options": "FROM a\nRUN chmod " + "-R " * 20_000,
+    "variables": "FROM " + "${a" * 20_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_dockerfile_is_read_in_seconds(name):
+    """No pattern goes over it again and again."""
+    begun = time.process_time()
+    looks("Dockerfile", LONG[name])
+    assert time.process_time() - begun < 10
+
+
+LONG_VALUES = ["://" + ":" * 100_000, "eyJ" * 60_000, "a" * 300_000, "x_" * 100_000, "a:/" * 90_000]
+
+
+@pytest.mark.parametrize("value", LONG_VALUES, ids=range(len(LONG_VALUES)))
+def test_a_long_value_is_read_in_seconds(value):
+    """As a value and as a name."""
+    begun = time.process_time()
+    for row in ({"name": "X", "value": value}, {"name": value, "value": "y"}):
+        looks("task.json", written("task.json", ((*guarded.APP, "environment"), [row])))
+    assert time.process_time() - begun < 10
+
+
+def test_files_of_other_encodings_are_refused_with_their_line(folder):
+    """Shift_JIS, as editors in Japan still write it, and UTF-16."""
+    text = '{"family": "x",\n "tags": "店", "containerDefinitions": []}'
+    folder.joinpath("s.json").write_bytes(text.encode("shift_jis"))
+    done = run("guard", "check", "s.json")
+    assert done.exit_code == 2 and "s.json:2: not UTF-8" in done.stderr
+    folder.joinpath("Dockerfile").write_bytes("# 設定\nFROM a\n".encode("shift_jis"))
+    assert run("guard", "check", "Dockerfile").exit_code == 2
+
+
+def test_a_waiver_that_fits_nothing_is_told(folder):
+    """It answers for nothing: somebody mended the fault, or wrote the place wrong."""
+    folder.joinpath("task.json").write_text(written("task.json", guarded.PLANTED["FG04"]))
+    text = WAIVED.format(until="2099-01-01").replace("app.privileged", "other.privileged")
+    folder.joinpath("kirikae.yml").write_text(text)
+    done = run("guard", "check", "task.json")
+    assert done.exit_code == 6 and "other.privileged" in done.stderr

@@ -44,7 +44,12 @@ class FoundService:
     groups: list[Found]
 
 
-def _part(found: Found, key: str, action: str, look: Callable[[], Any]) -> None:
+def _part(
+    found: Found,
+    key: str,
+    action: str,
+    look: Callable[[], Any],
+) -> None:
     """A part that is not there is None.  Raises AwsUnreachable."""
     try:
         with told():
@@ -52,17 +57,38 @@ def _part(found: Found, key: str, action: str, look: Callable[[], Any]) -> None:
     except NotThere:
         found.plain[key] = None
     except AwsRefused as problem:
-        found.closed[key] = Closed(action, str(problem), problem.denied)
+        found.closed[key] = Closed(
+            action,
+            str(problem),
+            problem.denied,
+        )
 
 
-def service(aws: Aws, cluster: str, name: str) -> FoundService:
+def service(
+    aws: Aws,
+    cluster: str,
+    name: str,
+) -> FoundService:
     """Raises NotThere, AwsRefused, AwsUnreachable."""
     client = aws.client("ecs")
     found = Found(f"{cluster}/{name}")
-    _part(found, "rows", "ecs:DescribeServices", lambda: _services(client, cluster, name))
+    _part(
+        found,
+        "rows",
+        "ecs:DescribeServices",
+        lambda: _services(
+            client,
+            cluster,
+            name,
+        ),
+    )
     rows = found.plain.pop("rows", None)
     if not rows and "rows" not in found.closed:
-        raise NotThere("DescribeServices", "MISSING", f"there is no service {cluster}/{name}")
+        raise NotThere(
+            "DescribeServices",
+            "MISSING",
+            f"there is no service {cluster}/{name}",
+        )
     if rows:
         found.plain.update(rows[0])
     else:
@@ -75,7 +101,11 @@ def service(aws: Aws, cluster: str, name: str) -> FoundService:
     )
 
 
-def _services(client: Any, cluster: str, name: str) -> list[Plain]:
+def _services(
+    client: Any,
+    cluster: str,
+    name: str,
+) -> list[Plain]:
     answer = client.describe_services(cluster=cluster, services=[name])
     return [row for row in answer["services"] if row.get("status") != "INACTIVE"]
 
@@ -87,7 +117,12 @@ def _cluster(client: Any, name: str) -> Found:
     def look() -> Any:
         return client.describe_clusters(clusters=[name], include=wanted)["clusters"]
 
-    _part(found, "rows", "ecs:DescribeClusters", look)
+    _part(
+        found,
+        "rows",
+        "ecs:DescribeClusters",
+        look,
+    )
     return _spread(found)
 
 
@@ -97,7 +132,11 @@ def _spread(found: Found) -> Found:
     if rows:
         found.plain.update(rows[0])
     else:
-        missing = Closed("", "it was not told", denied=False)
+        missing = Closed(
+            "",
+            "it was not told",
+            denied=False,
+        )
         found.closed["*"] = found.closed.pop("rows", missing)
     return found
 
@@ -128,12 +167,19 @@ def task_definition(aws: Aws, name: str) -> Found:
         lambda: [client.describe_task_definition(taskDefinition=name)["taskDefinition"]],
     )
     if "rows" in found.plain and found.plain["rows"] is None:
-        raise NotThere("DescribeTaskDefinition", "NotFound", f"there is no task definition {name}")
+        raise NotThere(
+            "DescribeTaskDefinition",
+            "NotFound",
+            f"there is no task definition {name}",
+        )
     return _spread(found)
 
 
 def _groups(aws: Aws, service: Found) -> list[Found]:
-    network = service.plain.get("networkConfiguration", {}).get("awsvpcConfiguration", {})
+    network = service.plain.get("networkConfiguration", {}).get(
+        "awsvpcConfiguration",
+        {},
+    )
     ids = list(network.get("securityGroups", []))
     if not ids:
         return []
@@ -147,7 +193,22 @@ def _groups(aws: Aws, service: Found) -> list[Found]:
     )
     rows = found.plain.pop("rows", None)
     if rows is None:
-        return [Found(found.name, {}, {"*": found.closed.get("rows", Closed("", "", False))})]
+        return [
+            Found(
+                found.name,
+                {},
+                {
+                    "*": found.closed.get(
+                        "rows",
+                        Closed(
+                            "",
+                            "",
+                            False,
+                        ),
+                    )
+                },
+            )
+        ]
     return [Found(str(row["GroupId"]), row) for row in rows]
 
 
@@ -162,7 +223,11 @@ def repository(aws: Aws, name: str) -> Found:
         lambda: client.describe_repositories(repositoryNames=[name])["repositories"],
     )
     if found.plain.get("rows", ()) is None:
-        raise NotThere("DescribeRepositories", "RepositoryNotFound", f"no repository {name}")
+        raise NotThere(
+            "DescribeRepositories",
+            "RepositoryNotFound",
+            f"no repository {name}",
+        )
     _spread(found)
     _part(
         found,
@@ -185,7 +250,11 @@ def repository(aws: Aws, name: str) -> Found:
     return found
 
 
-def scan_findings(aws: Aws, repository: str, image: str) -> Plain:
+def scan_findings(
+    aws: Aws,
+    repository: str,
+    image: str,
+) -> Plain:
     """As ``aws ecr describe-image-scan-findings`` prints it, all pages.  ``image``: a tag or a
     digest.  Raises AwsUnreachable."""
     client = aws.client("ecr")
@@ -193,9 +262,20 @@ def scan_findings(aws: Aws, repository: str, image: str) -> Plain:
     found = Found(repository)
 
     def look() -> Any:
-        return list(_scan_pages(client, repository, {key: image}))
+        return list(
+            _scan_pages(
+                client,
+                repository,
+                {key: image},
+            )
+        )
 
-    _part(found, "pages", "ecr:DescribeImageScanFindings", look)
+    _part(
+        found,
+        "pages",
+        "ecr:DescribeImageScanFindings",
+        look,
+    )
     pages = found.plain.get("pages")
     if not pages:
         return {
@@ -220,7 +300,11 @@ def _no_scan(found: Found) -> str:
     return f"{closed.action} is not allowed" if closed.denied else closed.why
 
 
-def _scan_pages(client: Any, repository: str, image: Plain) -> Iterator[Plain]:
+def _scan_pages(
+    client: Any,
+    repository: str,
+    image: Plain,
+) -> Iterator[Plain]:
     asked: Plain = {"repositoryName": repository, "imageId": image}
     for _ in range(_PAGES):
         page = client.describe_image_scan_findings(**asked)
@@ -237,12 +321,24 @@ def policy(aws: Aws, arn: str) -> Found:
 
     def look() -> Any:
         version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        answer = client.get_policy_version(PolicyArn=arn, VersionId=version)
+        answer = client.get_policy_version(
+            PolicyArn=arn,
+            VersionId=version,
+        )
         return _document(answer["PolicyVersion"]["Document"])
 
-    _part(found, "document", "iam:GetPolicy, iam:GetPolicyVersion", look)
+    _part(
+        found,
+        "document",
+        "iam:GetPolicy, iam:GetPolicyVersion",
+        look,
+    )
     if "document" in found.plain and found.plain["document"] is None:
-        raise NotThere("GetPolicy", "NoSuchEntity", f"there is no policy {arn}")
+        raise NotThere(
+            "GetPolicy",
+            "NoSuchEntity",
+            f"there is no policy {arn}",
+        )
     return found
 
 
@@ -254,26 +350,60 @@ def role(aws: Aws, name: str) -> list[Found]:
         names,
         "inline",
         "iam:ListRolePolicies",
-        lambda: _all(client, "list_role_policies", "PolicyNames", name),
+        lambda: _all(
+            client,
+            "list_role_policies",
+            "PolicyNames",
+            name,
+        ),
     )
     _part(
         names,
         "attached",
         "iam:ListAttachedRolePolicies",
-        lambda: _all(client, "list_attached_role_policies", "AttachedPolicies", name),
+        lambda: _all(
+            client,
+            "list_attached_role_policies",
+            "AttachedPolicies",
+            name,
+        ),
     )
     if names.plain.get("inline", ()) is None:
-        raise NotThere("ListRolePolicies", "NoSuchEntity", f"there is no role {name}")
-    found = [Found(name, {}, {"document": closed}) for closed in names.closed.values()]
+        raise NotThere(
+            "ListRolePolicies",
+            "NoSuchEntity",
+            f"there is no role {name}",
+        )
+    found = [
+        Found(
+            name,
+            {},
+            {"document": closed},
+        )
+        for closed in names.closed.values()
+    ]
     for each in names.plain.get("inline") or []:
         row = Found(f"{name}/{each}")
-        _part(row, "document", "iam:GetRolePolicy", _inline(client, name, each))
+        _part(
+            row,
+            "document",
+            "iam:GetRolePolicy",
+            _inline(
+                client,
+                name,
+                each,
+            ),
+        )
         found.append(row)
     found += [policy(aws, each["PolicyArn"]) for each in names.plain.get("attached") or []]
     return found
 
 
-def _inline(client: Any, role: str, name: str) -> Callable[[], Any]:
+def _inline(
+    client: Any,
+    role: str,
+    name: str,
+) -> Callable[[], Any]:
     def look() -> Any:
         answer = client.get_role_policy(RoleName=role, PolicyName=name)
         return _document(answer["PolicyDocument"])
@@ -281,7 +411,12 @@ def _inline(client: Any, role: str, name: str) -> Callable[[], Any]:
     return look
 
 
-def _all(client: Any, operation: str, key: str, role: str) -> list[Any]:
+def _all(
+    client: Any,
+    operation: str,
+    key: str,
+    role: str,
+) -> list[Any]:
     pages = client.get_paginator(operation).paginate(RoleName=role)
     return [each for page in pages for each in page[key]]
 

@@ -15,4 +15,4 @@ _VERBS = {
 
 @click.group(cls=Lazy, verbs=_VERBS)
 def guard() -> None:
-    """Check Dockerfiles and task definitions: Fargate, NIST SP 800-190, twelve factors."""
+    """Check images, definitions and accounts: Fargate, NIST SP 800-190, twelve factors."""

@@ -36,7 +36,11 @@ def _service(aws: Aws, name: str) -> Iterator[Object]:
     cluster, slash, short = name.rpartition("/")
     if not slash:
         raise ObjectProblem(f"service:{name}: name its cluster as well, {_EXAMPLES['service']}")
-    found = guarded.service(aws, cluster, short)
+    found = guarded.service(
+        aws,
+        cluster,
+        short,
+    )
     service = _resource(Kind.SERVICE, found.service)
     told = dict(service.plain)
     closed = dict(service.closed)
@@ -44,7 +48,13 @@ def _service(aws: Aws, name: str) -> Iterator[Object]:
         closed["cluster_configuration"] = _why(found.cluster, found.cluster.closed[_EVERYTHING])
     else:
         told["cluster_configuration"] = found.cluster.plain.get("configuration") or {}
-    yield Resource(Kind.SERVICE, service.name, short, told, closed)
+    yield Resource(
+        Kind.SERVICE,
+        service.name,
+        short,
+        told,
+        closed,
+    )
     yield _resource(Kind.CLUSTER, found.cluster)
     yield _task(found.task)
     for group in found.groups:
@@ -59,7 +69,10 @@ def _task(found: Found) -> Object:
     """Under its family's name: the next revision is the same thing."""
     if found.closed:
         return _resource(Kind.TASK, found)
-    return Task(f"task:{found.plain.get('family', found.name)}", found.plain)
+    return Task(
+        f"task:{found.plain.get('family', found.name)}",
+        found.plain,
+    )
 
 
 def _repository(aws: Aws, name: str) -> Iterator[Object]:
@@ -71,7 +84,11 @@ def _repository(aws: Aws, name: str) -> Iterator[Object]:
     yield _resource(Kind.REPOSITORY, guarded.repository(aws, short))
     image = digest or tag
     if image:
-        plain = guarded.scan_findings(aws, short, image)
+        plain = guarded.scan_findings(
+            aws,
+            short,
+            image,
+        )
         yield from objects_of(f"repository:{name}", plain)
 
 
@@ -87,13 +104,27 @@ def _role(aws: Aws, name: str) -> Iterator[Object]:
 def _resource(kind: Kind, found: Found) -> Resource:
     closed = {key: _why(found, each) for key, each in found.closed.items()}
     prefix = kind.value.replace(" ", "-")
-    return Resource(kind, f"{prefix}:{found.name}", found.name, found.plain, closed)
+    return Resource(
+        kind,
+        f"{prefix}:{found.name}",
+        found.name,
+        found.plain,
+        closed,
+    )
 
 
 def _why(found: Found, closed: Closed) -> Said:
     if closed.denied:
-        return said("guard.denied", thing=found.name, action=closed.action)
-    return said("guard.not_told", thing=found.name, why=closed.why)
+        return said(
+            "guard.denied",
+            thing=found.name,
+            action=closed.action,
+        )
+    return said(
+        "guard.not_told",
+        thing=found.name,
+        why=closed.why,
+    )
 
 
 _LOOKS: Mapping[str, Callable[[Aws, str], Iterator[Object]]] = {

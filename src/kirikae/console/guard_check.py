@@ -28,7 +28,10 @@ from kirikae.model.said import words_of
 def speech_of(here: Here, lang: str | None) -> Speech:
     """Guard's words besides those of the console."""
     common = Speech(here.language(lang))
-    return Speech(common.language, words=common.words.plus(words_of("kirikae.guard")))
+    return Speech(
+        common.language,
+        words=common.words.plus(words_of("kirikae.guard")),
+    )
 
 
 def project_of(here: Here) -> Project | None:
@@ -36,9 +39,18 @@ def project_of(here: Here) -> Project | None:
     return load_project(here) if Path(here.project_file).is_file() else None
 
 
-OBJECTS = click.argument("objects", nargs=-1, required=True, type=click.Path(path_type=Path))
+OBJECTS = click.argument(
+    "objects",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
 FORMS: Mapping[str, Form] = {"junit": junit, "sarif": sarif_text}
-STRICT = click.option("--strict", is_flag=True, help="What is not checked ends with exit code 6.")
+STRICT = click.option(
+    "--strict",
+    is_flag=True,
+    help="What is not checked ends with exit code 6.",
+)
 ENVFILES = click.option(
     "--envfile",
     "envfiles",
@@ -49,7 +61,9 @@ ENVFILES = click.option(
 
 
 def _profiles(
-    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+    ctx: click.Context,
+    param: click.Parameter,
+    values: Sequence[str],
 ) -> list[tuple[str, date | None]]:
     try:
         return [day_of(value) for value in values or PROFILES]
@@ -100,17 +114,51 @@ def check(
     envfiles: Sequence[Path],
     lang: str | None,
 ) -> Answer:
-    """Check files: Dockerfiles; task definitions as the API, ecspresso, CloudFormation or a plan of
-    Terraform has them.  Nothing is changed, and AWS is not asked."""
+    """Check Dockerfiles, images (docker save, OCI layouts), definitions (of the API, ecspresso,
+    CloudFormation, plans of Terraform), results of scanners, and things of an account
+    (service:CLUSTER/NAME, task:FAMILY, repository:NAME[:TAG], policy:ARN, role:NAME).  Nothing is
+    changed."""
     days = [day for _, day in profiles if day is not None]
-    asked = Asked(tuple(name for name, _ in profiles), limits(today(), days[-1] if days else None))
-    looks = looked_at(objects_from(here, objects, envfiles), asked)
+    asked = Asked(
+        tuple(name for name, _ in profiles),
+        limits(today(), days[-1] if days else None),
+    )
+    looks = looked_at(
+        objects_from(
+            here,
+            objects,
+            envfiles,
+        ),
+        asked,
+    )
     project = project_of(here)
-    checked = Checked(looks, Severity(threshold), strict).accepted(project, today())
+    checked = Checked(
+        looks,
+        Severity(threshold),
+        strict,
+    ).accepted(
+        project,
+        today(),
+    )
     speech = speech_of(here, lang)
-    manner = Manner(speech, () if project is None else project.accepted)
+    manner = Manner(
+        speech,
+        () if project is None else project.accepted,
+    )
     lines = FORMS[form](checked, manner).split("\n") if form in FORMS else checked.lines(manner)
-    answer = Answer(checked.to_plain(speech), list(lines), checked.exit)
+    answer = Answer(
+        checked.to_plain(speech),
+        list(lines),
+        checked.exit,
+    )
     if project is None:
         return answer
-    return doubting(answer, doubts(project, today(), checked.findings), speech)
+    return doubting(
+        answer,
+        doubts(
+            project,
+            today(),
+            checked.findings,
+        ),
+        speech,
+    )

@@ -31,7 +31,10 @@ class Checked:
     def findings(self) -> list[Finding]:
         """Gravest first."""
         found = [each for look in self.looks for each in look.findings]
-        return sorted(found, key=lambda each: _GRAVEST_FIRST.index(each.severity))
+        return sorted(
+            found,
+            key=lambda each: _GRAVEST_FIRST.index(each.severity),
+        )
 
     @property
     def grave(self) -> list[Finding]:
@@ -53,12 +56,25 @@ class Checked:
         """Exit.FOUND for a grave finding; under ``strict`` also for what was not checked."""
         return Exit.FOUND if self.grave or (self.strict and self.unchecked) else Exit.DONE
 
-    def accepted(self, project: Project | None, day: date) -> Checked:
+    def accepted(
+        self,
+        project: Project | None,
+        day: date,
+    ) -> Checked:
         """With the answers of the project file."""
         if project is None:
             return self
         looks = [
-            replace(look, findings=tuple(with_accepted(look.findings, project.accepted, day)))
+            replace(
+                look,
+                findings=tuple(
+                    with_accepted(
+                        look.findings,
+                        project.accepted,
+                        day,
+                    )
+                ),
+            )
             for look in self.looks
         ]
         return replace(self, looks=looks)
@@ -96,7 +112,12 @@ class Checked:
             yield f"    {manner.accepted(finding) or manner.remedy(finding)}"
         for look in self.unchecked:
             yield say(
-                said("guard.not_checked", code=look.code, where=look.where, why=list(look.why))
+                said(
+                    "guard.not_checked",
+                    code=look.code,
+                    where=look.where,
+                    why=list(look.why),
+                )
             )
         yield say(
             said(

@@ -24,8 +24,12 @@ Plain = dict[str, Any]
 
 def sarif_text(checked: Checked, manner: Manner) -> str:
     """With the lines of the files that whoever reads it has beside them."""
-    log = sarif(checked.findings, manner, Places(_place, _source))
-    return escaped(json.dumps(log, ensure_ascii=False, indent=1))
+    log = sarif(
+        checked.findings,
+        manner,
+        Places(_place, _source),
+    )
+    return escaped(json.dumps(log, ensure_ascii=False))
 
 
 def _place(finding: Finding) -> Plain:
@@ -65,23 +69,43 @@ def junit(checked: Checked, manner: Manner) -> str:
         failing = [each for each in look.findings if id(each) in grave]
         if failing:
             failed += 1
-            _failure(case, failing, manner)
+            _failure(
+                case,
+                failing,
+                manner,
+            )
         elif look.outcome is not Outcome.PASS:
             skipped += 1
-            xml.SubElement(case, "skipped", message=_fit(_reason(look, manner)))
+            xml.SubElement(
+                case,
+                "skipped",
+                message=_fit(_reason(look, manner)),
+            )
     suite.set("tests", str(len(checked.looks)))
     suite.set("failures", str(failed))
     suite.set("skipped", str(skipped))
     xml.indent(suite)
-    return xml.tostring(suite, encoding="unicode", xml_declaration=True)
+    return xml.tostring(
+        suite,
+        encoding="unicode",
+        xml_declaration=True,
+    )
 
 
 def _name(look: Looked, manner: Manner) -> str:
     return f"{look.code} {catalogue()[look.code].titled(manner.speech.language)}"
 
 
-def _failure(case: xml.Element, findings: list[Finding], manner: Manner) -> None:
-    told = xml.SubElement(case, "failure", message=_fit(manner.says(findings[0])))
+def _failure(
+    case: xml.Element,
+    findings: list[Finding],
+    manner: Manner,
+) -> None:
+    told = xml.SubElement(
+        case,
+        "failure",
+        message=_fit(manner.says(findings[0])),
+    )
     told.set("type", findings[0].code)
     rows = [f"{each.where}: {manner.says(each)}\n{manner.remedy(each)}" for each in findings]
     told.text = _fit("\n".join(rows))

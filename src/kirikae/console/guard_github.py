@@ -17,7 +17,10 @@ _A_PAGE = 100
 _MOST_PAGES = 100
 _STATES = {Deed.REOPEN: "open", Deed.CLOSE: "closed"}
 _BEGIN = "<!-- kirikae-guard-begin -->"
-_OURS = re.compile(rf"{_BEGIN}.*<!-- kirikae-guard-state [^>]*-->", re.DOTALL)
+_OURS = re.compile(
+    rf"{_BEGIN}.*<!-- kirikae-guard-state [^>]*-->",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,12 @@ class GitHub:
     repository: str
 
     @classmethod
-    def of(cls, url: str, repository: str, token: str) -> GitHub:
+    def of(
+        cls,
+        url: str,
+        repository: str,
+        token: str,
+    ) -> GitHub:
         """``url``: https://api.github.com, or one's own server's."""
         headers = {
             "Accept": "application/vnd.github+json",
@@ -44,7 +52,11 @@ class GitHub:
     def _tickets(self) -> Iterator[Ticket]:
         for page in range(1, _MOST_PAGES + 1):
             query = f"?state=all&labels={LABEL}&per_page={_A_PAGE}&page={page}"
-            rows = self._asked("GET", f"/issues{query}", None)
+            rows = self._asked(
+                "GET",
+                f"/issues{query}",
+                None,
+            )
             if not isinstance(rows, list):
                 raise NotSent(f"what came back is no list of issues: {shortened(rows)}")
             for row in rows:
@@ -53,7 +65,12 @@ class GitHub:
                 if mark is not None and "pull_request" not in row:
                     is_open = row.get("state") == "open"
                     state = state_in(body) if _OURS.search(body) else None
-                    yield Ticket(int(row["number"]), mark, is_open, state)
+                    yield Ticket(
+                        int(row["number"]),
+                        mark,
+                        is_open,
+                        state,
+                    )
             if len(rows) < _A_PAGE:
                 return
         raise NotSent(
@@ -61,22 +78,75 @@ class GitHub:
             f"{LABEL}; take the label from old ones"
         )
 
-    def carry_out(self, act: Act, title: str, body: str) -> int:
+    def carry_out(
+        self,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> int:
         """The number of the issue.  Raises NotSent."""
         ours = f"{_BEGIN}\n{body}\n\n{act.mark}\n{act.state}"
         if act.number is None:
-            made = self._asked("POST", "/issues", {"title": title, "body": ours, "labels": [LABEL]})
+            made = self._asked(
+                "POST",
+                "/issues",
+                {
+                    "title": title,
+                    "body": ours,
+                    "labels": [LABEL],
+                },
+            )
             return int(made["number"])
         if act.deed is Deed.UPDATE:
-            self._asked("PATCH", f"/issues/{act.number}", self._anew(act.number, title, ours))
+            self._asked(
+                "PATCH",
+                f"/issues/{act.number}",
+                self._anew(
+                    act.number,
+                    title,
+                    ours,
+                ),
+            )
         else:
-            self._asked("PATCH", f"/issues/{act.number}", {"state": _STATES[act.deed]})
+            self._asked(
+                "PATCH",
+                f"/issues/{act.number}",
+                {"state": _STATES[act.deed]},
+            )
         return act.number
 
-    def _anew(self, number: int, title: str, ours: str) -> dict[str, Any]:
+    def _anew(
+        self,
+        number: int,
+        title: str,
+        ours: str,
+    ) -> dict[str, Any]:
         """What people wrote before and after guard's own words stays."""
-        body = str(self._asked("GET", f"/issues/{number}", None).get("body") or "")
-        return {"title": title, "body": _OURS.sub(lambda _: ours, body, count=1)}
+        body = str(
+            self._asked(
+                "GET",
+                f"/issues/{number}",
+                None,
+            ).get("body")
+            or ""
+        )
+        return {
+            "title": title,
+            "body": _OURS.sub(
+                lambda _: ours,
+                body,
+                count=1,
+            ),
+        }
 
-    def _asked(self, method: str, path: str, body: Any) -> Any:
-        return self.api.ask(method, f"/repos/{self.repository}{path}", body)
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+    ) -> Any:
+        return self.api.ask(
+            method,
+            f"/repos/{self.repository}{path}",
+            body,
+        )

@@ -43,7 +43,11 @@ class Api:
     speaks_json: bool = True
 
     def ask(
-        self, method: str, path: str, body: Any = None, more: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        more: Mapping[str, str] | None = None,
     ) -> Any:
         """The answer's JSON, None for an empty one.  Raises NotSent.
 
@@ -52,7 +56,12 @@ class Api:
         """
         for left in reversed(range(_TRIES)):
             try:
-                return self._asked(method, path, body, more or {})
+                return self._asked(
+                    method,
+                    path,
+                    body,
+                    more or {},
+                )
             except urllib.error.HTTPError as error:
                 with error:
                     wait = _patience(error.code, error.headers)
@@ -62,7 +71,13 @@ class Api:
                 _sleep(wait)
         raise AssertionError("the last try answers or raises")
 
-    def _asked(self, method: str, path: str, body: Any, more: Mapping[str, str]) -> Any:
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        more: Mapping[str, str],
+    ) -> Any:
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
@@ -73,8 +88,16 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         try:
             url = f"{self.url.rstrip('/')}{path}" if path else self.url
-            request = urllib.request.Request(url, data, headers, method=method)
-            with urllib.request.build_opener(Straight).open(request, timeout=_TIMEOUT_S) as answer:
+            request = urllib.request.Request(
+                url,
+                data,
+                headers,
+                method=method,
+            )
+            with urllib.request.build_opener(Straight).open(
+                request,
+                timeout=_TIMEOUT_S,
+            ) as answer:
                 raw = answer.read()
                 return json.loads(raw) if self.speaks_json and raw.strip() else None
         except urllib.error.HTTPError:

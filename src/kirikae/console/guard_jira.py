@@ -35,11 +35,24 @@ class Jira:
     kind: str
 
     @classmethod
-    def of(cls, url: str, project: str, token: str, user: str, version: int, kind: str) -> Jira:
+    def of(
+        cls,
+        url: str,
+        project: str,
+        token: str,
+        user: str,
+        version: int,
+        kind: str,
+    ) -> Jira:
         """``user``: whose token it is, in the cloud; empty: a server's own token."""
         both = base64.b64encode(f"{user}:{token}".encode()).decode()
         signed = f"Basic {both}" if user else f"Bearer {token}"
-        return cls(Api(url, {"Authorization": signed}), project, version, kind)
+        return cls(
+            Api(url, {"Authorization": signed}),
+            project,
+            version,
+            kind,
+        )
 
     def there(self) -> list[Ticket]:
         """Those with guard's label and a mark, whatever their status.  Raises NotSent."""
@@ -77,18 +90,41 @@ class Jira:
             raise NotSent(f"what came back is no list of issues: {shortened(found)}")
         return found
 
-    def carry_out(self, act: Act, title: str, body: str) -> int:
+    def carry_out(
+        self,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> int:
         """The number of the issue.  Raises NotSent."""
         if act.number is None:
-            return self._made(act, title, body)
+            return self._made(
+                act,
+                title,
+                body,
+            )
         key = f"{self.project}-{act.number}"
         if act.deed is Deed.UPDATE:
-            self._asked("PUT", f"/issue/{key}", self._changed(key, act, title, body))
+            self._asked(
+                "PUT",
+                f"/issue/{key}",
+                self._changed(
+                    key,
+                    act,
+                    title,
+                    body,
+                ),
+            )
         else:
             self._move(key, act.deed)
         return act.number
 
-    def _made(self, act: Act, title: str, body: str) -> int:
+    def _made(
+        self,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> int:
         fields = {
             "project": {"key": self.project},
             "issuetype": {"name": self.kind},
@@ -96,12 +132,25 @@ class Jira:
             "description": self._text(body),
             "labels": [LABEL, *_labels(act)],
         }
-        made = self._asked("POST", "/issue", {"fields": fields})
+        made = self._asked(
+            "POST",
+            "/issue",
+            {"fields": fields},
+        )
         return int(str(made["key"]).rpartition("-")[2])
 
-    def _changed(self, key: str, act: Act, title: str, body: str) -> dict[str, Any]:
+    def _changed(
+        self,
+        key: str,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> dict[str, Any]:
         """All in one call: a remark with the new words, and the labels that say so."""
-        fields = self._asked("GET", f"/issue/{key}?fields=labels").get("fields", {})
+        fields = self._asked("GET", f"/issue/{key}?fields=labels").get(
+            "fields",
+            {},
+        )
         former = [str(each) for each in fields.get("labels", [])]
         ours = [each for each in former if _SUM.fullmatch(each) or each.startswith(_BY)]
         labels = [{"remove": each} for each in ours if each not in _labels(act)]
@@ -109,7 +158,11 @@ class Jira:
         remark = [{"add": {"body": self._text(body)}}]
         return {"fields": {"summary": title}, "update": {"labels": labels, "comment": remark}}
 
-    def _move(self, key: str, deed: Deed) -> None:
+    def _move(
+        self,
+        key: str,
+        deed: Deed,
+    ) -> None:
         """By the first transition that leads to where it should be.  Raises NotSent."""
         found = self._asked("GET", f"/issue/{key}/transitions")
         wanted = ("done",) if deed is Deed.CLOSE else ("new", "indeterminate")
@@ -118,7 +171,11 @@ class Jira:
             for row in rows:
                 if _category(row.get("to")) == category:
                     chosen = {"transition": {"id": row["id"]}}
-                    self._asked("POST", f"/issue/{key}/transitions", chosen)
+                    self._asked(
+                        "POST",
+                        f"/issue/{key}/transitions",
+                        chosen,
+                    )
                     return
         raise NotSent(
             f"{key}: its workflow has no way to {deed.value} it from where it is; do it by hand, "
@@ -138,8 +195,17 @@ class Jira:
             ],
         }
 
-    def _asked(self, method: str, path: str, body: Any = None) -> Any:
-        return self.api.ask(method, f"/rest/api/{self.version}{path}", body)
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+    ) -> Any:
+        return self.api.ask(
+            method,
+            f"/rest/api/{self.version}{path}",
+            body,
+        )
 
 
 def _labels(act: Act) -> list[str]:
@@ -161,7 +227,12 @@ def _ticket(row: Any) -> Ticket | None:
     state = State(sums[0], tuple(by)) if len(sums) == 1 else None
     number = int(str(row["key"]).rpartition("-")[2])
     is_open = _category(fields.get("status")) != "done"
-    return Ticket(number, Mark(*marks[0].groups()), is_open, state)
+    return Ticket(
+        number,
+        Mark(*marks[0].groups()),
+        is_open,
+        state,
+    )
 
 
 def _category(status: Any) -> str:

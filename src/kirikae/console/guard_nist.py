@@ -55,12 +55,20 @@ def _lines(answers: Sequence[Answered], manner: Manner) -> Iterator[str]:
         title = each.clause.titled(manner.speech.language)
         outcome = say(said(f"guard.outcome.{each.outcome}"))
         yield say(
-            said("guard.clause", outcome=outcome, number=each.clause.number, title=title),
+            said(
+                "guard.clause",
+                outcome=outcome,
+                number=each.clause.number,
+                title=title,
+            ),
         )
         for finding in each.findings:
             told = f"{finding.code} {finding.where}"
             yield say(
-                said("guard.clause_why", why=" ".join([told, manner.accepted(finding)]).strip())
+                said(
+                    "guard.clause_why",
+                    why=" ".join([told, manner.accepted(finding)]).strip(),
+                )
             )
         for why in each.why:
             yield say(said("guard.clause_why", why=why))
@@ -91,15 +99,37 @@ def nist(
     lang: str | None,
 ) -> Answer:
     """Say of every clause of NIST SP 800-190 whether these objects keep it: pass, fail, not
-    applicable or not checked, with the reason.  Nothing is changed, and AWS is not asked."""
-    things = objects_from(here, objects, envfiles)
+    applicable or not checked, with the reason.  Nothing is changed."""
+    things = objects_from(
+        here,
+        objects,
+        envfiles,
+    )
     looks = looked_at(things, Asked(PROFILES, limits(today())))
     project = project_of(here)
-    checked = Checked(looks, Severity.HYGIENE).accepted(project, today())
+    checked = Checked(looks, Severity.HYGIENE).accepted(
+        project,
+        today(),
+    )
     answers = answered(things, checked.looks)
     speech = speech_of(here, lang)
-    manner = Manner(speech, () if project is None else project.accepted)
-    answer = Answer(_plain(answers, speech), list(_lines(answers, manner)), _exit(answers, strict))
+    manner = Manner(
+        speech,
+        () if project is None else project.accepted,
+    )
+    answer = Answer(
+        _plain(answers, speech),
+        list(_lines(answers, manner)),
+        _exit(answers, strict),
+    )
     if project is None:
         return answer
-    return doubting(answer, doubts(project, today(), checked.findings), speech)
+    return doubting(
+        answer,
+        doubts(
+            project,
+            today(),
+            checked.findings,
+        ),
+        speech,
+    )

@@ -20,14 +20,22 @@ from kirikae.model.texts import text_from
 _ECSPRESSO = ("ecspresso*.yml", "ecspresso*.yaml", "ecspresso*.json", "ecspresso*.jsonnet")
 
 
-def objects_from(here: Here, paths: Sequence[Path], envfiles: Sequence[Path]) -> list[Object]:
+def objects_from(
+    here: Here,
+    paths: Sequence[Path],
+    envfiles: Sequence[Path],
+) -> list[Object]:
     """In the order of the paths.  Raises ObjectProblem, DefinitionProblem."""
     found: list[Object] = []
     for path in dict.fromkeys(paths):
         if is_named(str(path)):
             found += of_account(here, str(path))
         elif any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
-            found += _rendered(here, path, envfiles)
+            found += _rendered(
+                here,
+                path,
+                envfiles,
+            )
         elif is_archive(path):
             found += images(name_of(here, path), path)
         else:
@@ -66,7 +74,11 @@ def _text(path: Path) -> str:
     return text_from(raw, str(path))
 
 
-def _rendered(here: Here, path: Path, envfiles: Sequence[Path]) -> Sequence[Object]:
+def _rendered(
+    here: Here,
+    path: Path,
+    envfiles: Sequence[Path],
+) -> Sequence[Object]:
     """The task definition as ecspresso would register it, all templates carried out."""
     from kirikae.release.ecs.loading import task_definition
 
@@ -76,4 +88,7 @@ def _rendered(here: Here, path: Path, envfiles: Sequence[Path]) -> Sequence[Obje
     if config.task_definition is None:
         raise ObjectProblem(f"{path}: `task_definition` is missing: name its file")
     found = task_definition(config.task_definition, config.around)
-    return objects_of(name_of(here, config.task_definition), found.plain)
+    return objects_of(
+        name_of(here, config.task_definition),
+        found.plain,
+    )

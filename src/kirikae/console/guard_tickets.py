@@ -40,7 +40,12 @@ class Tracker(Protocol):
     def there(self) -> list[Ticket]:
         """Guard's own, open and closed.  Raises NotSent."""
 
-    def carry_out(self, act: Act, title: str, body: str) -> int:
+    def carry_out(
+        self,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> int:
         """The number of the ticket.  Raises NotSent."""
 
 
@@ -81,23 +86,47 @@ def _tracker(here: Here, wanted: Wanted) -> Tracker:
     if len(named) != 1:
         raise UsageProblem("name one of --github OWNER/NAME, --jira PROJECT, --webhook env:NAME")
     if wanted.github is not None:
-        return _github(here, wanted, wanted.github)
+        return _github(
+            here,
+            wanted,
+            wanted.github,
+        )
     if wanted.jira is not None:
-        return _jira(here, wanted, wanted.jira)
+        return _jira(
+            here,
+            wanted,
+            wanted.jira,
+        )
     ledger = wanted.ledger or here.folder / STATE_FOLDER / "guard-webhook.jsonl"
     token = "" if wanted.token is None else _token(here, wanted.token)
     assert wanted.webhook is not None
-    return Webhook.of(_token(here, wanted.webhook), token, ledger)
+    return Webhook.of(
+        _token(here, wanted.webhook),
+        token,
+        ledger,
+    )
 
 
-def _github(here: Here, wanted: Wanted, repository: str) -> Tracker:
+def _github(
+    here: Here,
+    wanted: Wanted,
+    repository: str,
+) -> Tracker:
     if not _REPOSITORY.fullmatch(repository):
         raise UsageProblem(f"--github {repository}: write OWNER/NAME")
     token = _token(here, wanted.token or _TOKENS["github"])
-    return GitHub.of(wanted.api or "https://api.github.com", repository, token)
+    return GitHub.of(
+        wanted.api or "https://api.github.com",
+        repository,
+        token,
+    )
 
 
-def _jira(here: Here, wanted: Wanted, project: str) -> Tracker:
+def _jira(
+    here: Here,
+    wanted: Wanted,
+    project: str,
+) -> Tracker:
     if not _PROJECT.fullmatch(project):
         raise UsageProblem(f"--jira {project}: write the project's key, such as SHOP")
     if wanted.api is None:
@@ -108,7 +137,11 @@ def _jira(here: Here, wanted: Wanted, project: str) -> Tracker:
     )
 
 
-def _written(finding: Finding, act: Act, manner: Manner) -> tuple[str, str]:
+def _written(
+    finding: Finding,
+    act: Act,
+    manner: Manner,
+) -> tuple[str, str]:
     """Title and body: what was found, where, and what to do."""
     title = one_line(f"{finding.code}: {manner.says(finding)} ({finding.where})")
     first = finding.evidence[0]
@@ -122,39 +155,89 @@ def _written(finding: Finding, act: Act, manner: Manner) -> tuple[str, str]:
     return title[:_TITLE_MOST], "\n\n".join(rows)
 
 
-def _line(act: Act, number: int | None, manner: Manner) -> str:
+def _line(
+    act: Act,
+    number: int | None,
+    manner: Manner,
+) -> str:
     where = act.finding.where if act.finding is not None else ""
     return manner.speech.say(
-        said(f"guard.ticket.{act.deed}", number=number, code=act.mark.code, where=where)
+        said(
+            f"guard.ticket.{act.deed}",
+            number=number,
+            code=act.mark.code,
+            where=where,
+        )
     )
 
 
 def _plain(act: Act, number: int | None) -> dict[str, Any]:
     where = act.finding.where if act.finding is not None else None
-    return {"deed": act.deed.value, "code": act.mark.code, "where": where, "number": number}
+    return {
+        "deed": act.deed.value,
+        "code": act.mark.code,
+        "where": where,
+        "number": number,
+    }
 
 
-def _carried_out(tracker: Tracker, todo: Sequence[Act], manner: Manner) -> Answer:
+def _carried_out(
+    tracker: Tracker,
+    todo: Sequence[Act],
+    manner: Manner,
+) -> Answer:
     """Each once; what is done stays done when a later one fails.  Raises Unfinished, NotSent."""
     done: list[tuple[Act, int]] = []
     for act in todo:
-        title, body = _written(act.finding, act, manner) if act.finding is not None else ("", "")
+        title, body = (
+            _written(
+                act.finding,
+                act,
+                manner,
+            )
+            if act.finding is not None
+            else ("", "")
+        )
         try:
-            done.append((act, tracker.carry_out(act, title, body)))
+            done.append(
+                (
+                    act,
+                    tracker.carry_out(
+                        act,
+                        title,
+                        body,
+                    ),
+                )
+            )
         except NotSent as problem:
             raise Unfinished(
                 f"{len(done)} of {len(todo)} done, then {problem}; run the same command again: it "
                 "goes on, and makes no ticket twice"
             ) from problem
-    lines = [_line(act, number, manner) for act, number in done]
+    lines = [
+        _line(
+            act,
+            number,
+            manner,
+        )
+        for act, number in done
+    ]
     plain = {"tickets": [_plain(act, number) for act, number in done]}
     return Answer(plain, lines)
 
 
 @click.command("tickets")
 @OBJECTS
-@click.option("--github", metavar="OWNER/NAME", help="Issues of this repository.")
-@click.option("--jira", metavar="PROJECT", help="Issues of this project of Jira; needs --api.")
+@click.option(
+    "--github",
+    metavar="OWNER/NAME",
+    help="Issues of this repository.",
+)
+@click.option(
+    "--jira",
+    metavar="PROJECT",
+    help="Issues of this project of Jira; needs --api.",
+)
 @click.option(
     "--webhook",
     metavar="env:NAME",
@@ -166,8 +249,17 @@ def _carried_out(tracker: Tracker, todo: Sequence[Act], manner: Manner) -> Answe
     help="The variable with a token that may read and write issues (default: env:GITHUB_TOKEN, "
     "env:JIRA_TOKEN; for a webhook none).",
 )
-@click.option("--api", metavar="URL", help="The server (default for --github: api.github.com).")
-@click.option("--jira-user", default="", metavar="MAIL", help="Whose token it is, in Jira's cloud.")
+@click.option(
+    "--api",
+    metavar="URL",
+    help="The server (default for --github: api.github.com).",
+)
+@click.option(
+    "--jira-user",
+    default="",
+    metavar="MAIL",
+    help="Whose token it is, in Jira's cloud.",
+)
 @click.option(
     "--jira-version",
     type=click.IntRange(2, 3),
@@ -209,17 +301,50 @@ def tickets(
     back, say what is new, close it when it is gone or somebody answers for it."""
     here.assert_may_change("guard tickets", dry_run)
     tracker = _tracker(here, Wanted(**named))
-    things = objects_from(here, objects, envfiles)
+    things = objects_from(
+        here,
+        objects,
+        envfiles,
+    )
     looks = looked_at(things, Asked(PROFILES, limits(today())))
     project = project_of(here)
-    checked = Checked(looks, Severity(threshold)).accepted(project, today())
-    manner = Manner(speech_of(here, lang), () if project is None else project.accepted)
-    todo = acts(checked.looks, checked.grave, tracker.there())
+    checked = Checked(looks, Severity(threshold)).accepted(
+        project,
+        today(),
+    )
+    manner = Manner(
+        speech_of(here, lang),
+        () if project is None else project.accepted,
+    )
+    todo = acts(
+        checked.looks,
+        checked.grave,
+        tracker.there(),
+    )
     if dry_run:
-        lines = [_line(act, act.number, manner) for act in todo]
+        lines = [
+            _line(
+                act,
+                act.number,
+                manner,
+            )
+            for act in todo
+        ]
         plain = {"tickets": [_plain(act, act.number) for act in todo]}
-        return Answer(plain, lines, outcome=DRY_RUN)
+        return Answer(
+            plain,
+            lines,
+            outcome=DRY_RUN,
+        )
     if not todo:
         lines = [manner.speech.say(said("guard.ticket.nothing"))]
-        return Answer({"tickets": []}, lines, outcome=NOTHING_TO_DO)
-    return _carried_out(tracker, todo, manner)
+        return Answer(
+            {"tickets": []},
+            lines,
+            outcome=NOTHING_TO_DO,
+        )
+    return _carried_out(
+        tracker,
+        todo,
+        manner,
+    )

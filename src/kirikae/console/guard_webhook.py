@@ -29,10 +29,23 @@ class Webhook:
     _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, url: str, token: str, ledger: Path) -> Webhook:
+    def of(
+        cls,
+        url: str,
+        token: str,
+        ledger: Path,
+    ) -> Webhook:
         """``token``: empty where the address alone is the secret.  Raises UsageProblem."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return cls(Api(url, headers, speaks_json=False), ledger, _read(ledger))
+        return cls(
+            Api(
+                url,
+                headers,
+                speaks_json=False,
+            ),
+            ledger,
+            _read(ledger),
+        )
 
     def there(self) -> list[Ticket]:
         """As the ledger says."""
@@ -41,13 +54,32 @@ class Webhook:
             known = mark_in(mark)
             assert known is not None, "looked at as it was read"
             state = state_in(str(row["state"]))
-            found.append(Ticket(int(row["number"]), known, bool(row["open"]), state))
+            found.append(
+                Ticket(
+                    int(row["number"]),
+                    known,
+                    bool(row["open"]),
+                    state,
+                )
+            )
         return found
 
-    def carry_out(self, act: Act, title: str, body: str) -> int:
+    def carry_out(
+        self,
+        act: Act,
+        title: str,
+        body: str,
+    ) -> int:
         """The number of the ticket in the ledger.  Raises NotSent."""
         mark = str(act.mark)
-        former = self._rows.get(mark, {"number": len(self._rows) + 1, "sent": 0, "state": None})
+        former = self._rows.get(
+            mark,
+            {
+                "number": len(self._rows) + 1,
+                "sent": 0,
+                "state": None,
+            },
+        )
         event = {
             "key": _sum(mark),
             "deed": act.deed.value,
@@ -58,7 +90,12 @@ class Webhook:
             "finding": None if act.finding is None else act.finding.to_plain(),
         }
         once = {"Idempotency-Key": _sum(f"{mark} {former['sent']}")}
-        self.api.ask("POST", "", event, once)
+        self.api.ask(
+            "POST",
+            "",
+            event,
+            once,
+        )
         row = {
             "mark": mark,
             "number": former["number"],

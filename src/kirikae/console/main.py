@@ -242,7 +242,8 @@ def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         click.echo(writable(answer.json()))
         return
-    for line in answer.lines:
-        click.echo(clean(line))
+    if answer.lines:
+        # In one piece: of half a million lines each would be flushed by itself.
+        click.echo("\n".join(map(clean, answer.lines)))
     for note in answer.notes:
         click.echo(clean(note), err=True)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from kirikae.guard.fargate_checks import open_value
-from kirikae.guard.objects import Plain, Resource, entries, is_open, part_of, rows_of
+from kirikae.guard.objects import Open, Plain, Resource, entries, is_open, part_of, rows_of
 from kirikae.guard.seen import Fault, Seen, Unknown
 from kirikae.model.said import said
 
@@ -16,6 +16,7 @@ _ANYWHERE = ("0.0.0.0/0", "::/0")
 _IMMUTABLE = ("IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION")
 _SCANNED = ("SCAN_ON_PUSH", "CONTINUOUS_SCAN")
 _OLDEST = (1, 4, 0)
+_DECIDES = ("Ref", "Fn::If", "Fn::FindInMap", "Fn::ImportValue", "known after apply")
 _EVERYTHING = "*"
 
 
@@ -39,10 +40,19 @@ def scanned(repository: Resource) -> Iterator[Seen]:
         return
     if _by_registry(repository):
         return
-    unknown = list(_unknown(repository, "imageScanningConfiguration", "scanning"))
+    unknown = list(
+        _unknown(
+            repository,
+            "imageScanningConfiguration",
+            "scanning",
+        )
+    )
     yield from unknown
     if not unknown:
-        yield Fault("imageScanningConfiguration", "images are not scanned when they are pushed")
+        yield Fault(
+            "imageScanningConfiguration",
+            "images are not scanned when they are pushed",
+        )
 
 
 def _by_registry(repository: Resource) -> bool:
@@ -61,7 +71,10 @@ def immutable(repository: Resource) -> Iterator[Seen]:
     yield from unknown
     given = repository.plain.get("imageTagMutability")
     if not unknown and given not in _IMMUTABLE:
-        yield Fault("imageTagMutability", "a tag may be put on another image (MUTABLE)")
+        yield Fault(
+            "imageTagMutability",
+            "a tag may be put on another image (MUTABLE)",
+        )
 
 
 def lifecycle(repository: Resource) -> Iterator[Seen]:
@@ -69,7 +82,10 @@ def lifecycle(repository: Resource) -> Iterator[Seen]:
     unknown = list(_unknown(repository, "lifecyclePolicy"))
     yield from unknown
     if not unknown and not repository.plain.get("lifecyclePolicy"):
-        yield Fault("lifecyclePolicy", "no lifecycle policy: stale images stay for ever")
+        yield Fault(
+            "lifecyclePolicy",
+            "no lifecycle policy: stale images stay for ever",
+        )
 
 
 def not_public(repository: Resource) -> Iterator[Seen]:
@@ -95,7 +111,10 @@ def own_key(repository: Resource) -> Iterator[Seen]:
     yield from unknown
     kind = part_of(repository.plain, "encryptionConfiguration").get("encryptionType")
     if not unknown and kind not in ("KMS", "KMS_DSSE"):
-        yield Fault("encryptionConfiguration", "images are not encrypted by a key of KMS")
+        yield Fault(
+            "encryptionConfiguration",
+            "images are not encrypted by a key of KMS",
+        )
 
 
 # --- services and clusters
@@ -104,12 +123,18 @@ def own_key(repository: Resource) -> Iterator[Seen]:
 def public_address(service: Resource) -> Iterator[Seen]:
     """Who has one is reached, and reaches, past the load balancer."""
     yield from _unknown(service, "networkConfiguration")
-    network = part_of(part_of(service.plain, "networkConfiguration"), "awsvpcConfiguration")
+    network = part_of(
+        part_of(service.plain, "networkConfiguration"),
+        "awsvpcConfiguration",
+    )
     given = network.get("assignPublicIp")
     if is_open(given):
         yield open_value("networkConfiguration.awsvpcConfiguration.assignPublicIp")
     elif given == "ENABLED":
-        yield Fault("networkConfiguration.assignPublicIp", "its tasks have public addresses")
+        yield Fault(
+            "networkConfiguration.assignPublicIp",
+            "its tasks have public addresses",
+        )
 
 
 def exec_logged(service: Resource) -> Iterator[Seen]:
@@ -124,7 +149,10 @@ def exec_logged(service: Resource) -> Iterator[Seen]:
         yield Unknown(why if why is not None else said("guard.cluster_unknown"))
         return
     for says in _unlogged(cluster):
-        yield Fault("enableExecuteCommand", f"ECS Exec is on, and {says}")
+        yield Fault(
+            "enableExecuteCommand",
+            f"ECS Exec is on, and {says}",
+        )
 
 
 def cluster_exec(cluster: Resource) -> Iterator[Seen]:
@@ -147,12 +175,19 @@ def _unlogged(configuration: Plain) -> Iterator[str]:
 
 def platform(service: Resource) -> Iterator[Seen]:
     """Before 1.4.0 the platform is retired."""
-    yield from _unknown(service, "platformVersion", "launchType")
+    yield from _unknown(
+        service,
+        "platformVersion",
+        "launchType",
+    )
     if service.plain.get("launchType") in ("EC2", "EXTERNAL"):
         return
     given = service.plain.get("platformVersion")
     if isinstance(given, str) and _version(given) < _OLDEST:
-        yield Fault("platformVersion", f"platform version {given}; name LATEST, or 1.4.0")
+        yield Fault(
+            "platformVersion",
+            f"platform version {given}; name LATEST, or 1.4.0",
+        )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -171,7 +206,10 @@ def insights(cluster: Resource) -> Iterator[Seen]:
         for row in rows
     )
     if not unknown and not on:
-        yield Fault("settings.containerInsights", "Container Insights is off")
+        yield Fault(
+            "settings.containerInsights",
+            "Container Insights is off",
+        )
 
 
 # --- security groups of a service
@@ -182,7 +220,10 @@ def open_to_all(group: Resource) -> Iterator[Seen]:
     yield from _unknown(group, "IpPermissions")
     for row in rows_of(group.plain.get("IpPermissions")):
         if _anywhere(row):
-            yield Fault(f"IpPermissions.{_ports(row)}", f"{_ports(row)}: open to the whole world")
+            yield Fault(
+                f"IpPermissions.{_ports(row)}",
+                f"{_ports(row)}: open to the whole world",
+            )
 
 
 def unbounded(group: Resource) -> Iterator[Seen]:
@@ -190,7 +231,10 @@ def unbounded(group: Resource) -> Iterator[Seen]:
     yield from _unknown(group, "IpPermissionsEgress")
     for row in rows_of(group.plain.get("IpPermissionsEgress")):
         if _anywhere(row) and str(row.get("IpProtocol")) == "-1":
-            yield Fault("IpPermissionsEgress", "its tasks reach every address at every port")
+            yield Fault(
+                "IpPermissionsEgress",
+                "its tasks reach every address at every port",
+            )
 
 
 def _anywhere(row: Plain) -> bool:
@@ -211,25 +255,43 @@ def _ports(row: Plain) -> str:
 def least_privilege(policy: Resource) -> Iterator[Seen]:
     """A whole service, or everything, on everything."""
     yield from _unknown(policy, "document")
+    yield from _open_parts(policy)
     for at, row in _allowed_everywhere(policy):
-        wide = [
-            each
-            for each in _texts(row.get("Action"))
-            if each.endswith((":*", "*:*")) or each == "*"
-        ]
+        actions = _texts(row.get("Action"))
+        wide = [each for each in actions if each == _EVERYTHING or each.endswith(":*")]
         if wide or row.get("NotAction") is not None:
             told = ", ".join(wide) or "everything but a list"
-            yield Fault(f"document.{at}", f"{told} is allowed on every resource")
+            yield Fault(
+                f"document.{at}",
+                f"{told} is allowed on every resource",
+            )
 
 
 def passed_roles(policy: Resource) -> Iterator[Seen]:
     """Who passes any role is any role."""
     yield from _unknown(policy, "document")
+    yield from _open_parts(policy)
     for at, row in _allowed_everywhere(policy):
         actions = [each.lower() for each in _texts(row.get("Action"))]
         passes = any(fnmatchcase("iam:passrole", each) for each in actions)
         if passes and not row.get("Condition"):
-            yield Fault(f"document.{at}", "iam:PassRole is allowed for every role")
+            yield Fault(
+                f"document.{at}",
+                "iam:PassRole is allowed for every role",
+            )
+
+
+def _open_parts(policy: Resource) -> Iterator[Seen]:
+    """What a parameter or a condition decides may be everything; the name of another resource is
+    not."""
+    document = policy.plain.get("document")
+    if isinstance(document, Mapping) and is_open(document.get("Statement")):
+        yield open_value("document.Statement")
+    for number, row in enumerate(_statements(document)):
+        for key in ("Effect", "Action", "Resource"):
+            parts = row.get(key) if isinstance(row.get(key), list) else [row.get(key)]
+            if any(isinstance(each, Open) and each.written in _DECIDES for each in parts or ()):
+                yield open_value(f"document.{row.get('Sid') or number + 1}.{key}")
 
 
 def _allowed_everywhere(policy: Resource) -> Iterator[tuple[str, Plain]]:

@@ -19,17 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from kirikae.guard.errors import ObjectProblem
+from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 from kirikae.guard.layers import Layers
 from kirikae.guard.objects import Image, Plain, entries, part_of, rows_of
 from kirikae.guard.tars import (
     BROKEN,
     MOST_BYTES,
     MOST_ENTRIES,
-    BrokenTar,
     Counted,
     Header,
-    NoZstd,
     refused,
     unpacked,
 )
@@ -66,7 +64,10 @@ class _InFolder:
         if name.startswith("/") or ".." in name.split("/"):
             raise BrokenTar(f"{name!r:.200} leads out of the folder")
         try:
-            handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            handle = os.open(
+                self.folder / name,
+                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
+            )
         except OSError as error:
             raise BrokenTar(f"{name} cannot be read ({error.strerror})") from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -125,7 +126,11 @@ def _old_tar(block: bytes) -> bool:
     if len(block) < 512:
         return False
     try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(
+            block,
+            "utf-8",
+            "surrogateescape",
+        )
     except tarfile.HeaderError:
         return False
     return True
@@ -166,7 +171,12 @@ def _opened(path: Path) -> Iterator[_Files]:
 
 def _images(name: str, files: _Files) -> Iterator[Image]:
     if files.has(_INDEX):
-        yield from _of_index(name, files, _json(files, _INDEX), 0)
+        yield from _of_index(
+            name,
+            files,
+            _json(files, _INDEX),
+            0,
+        )
     elif files.has(_MANIFEST):
         yield from _of_docker(name, files)
     else:
@@ -181,10 +191,21 @@ def _of_docker(name: str, files: _Files) -> Iterator[Image]:
         label = tags[0] if tags else str(number + 1)
         layers = [(str(each), str(each)) for each in entries(row.get("Layers"))]
         whole = name if len(rows) == 1 else f"{name}#{label}"
-        yield _image(whole, tags, config, files, layers)
+        yield _image(
+            whole,
+            tags,
+            config,
+            files,
+            layers,
+        )
 
 
-def _of_index(name: str, files: _Files, index: Any, depth: int) -> Iterator[Image]:
+def _of_index(
+    name: str,
+    files: _Files,
+    index: Any,
+    depth: int,
+) -> Iterator[Image]:
     """An index may name indexes: one image for many platforms."""
     if depth > _DEEPEST:
         raise BrokenTar("its indexes are nested without end")
@@ -194,12 +215,27 @@ def _of_index(name: str, files: _Files, index: Any, depth: int) -> Iterator[Imag
         label = _label(row) or str(number + 1)
         whole = name if len(rows) == 1 else f"{name}#{label}"
         if "manifests" in inner:
-            yield from _of_index(whole, files, inner, depth + 1)
+            yield from _of_index(
+                whole,
+                files,
+                inner,
+                depth + 1,
+            )
         else:
-            yield _of_manifest(whole, files, row, inner)
+            yield _of_manifest(
+                whole,
+                files,
+                row,
+                inner,
+            )
 
 
-def _of_manifest(name: str, files: _Files, row: Plain, manifest: Plain) -> Image:
+def _of_manifest(
+    name: str,
+    files: _Files,
+    row: Plain,
+    manifest: Plain,
+) -> Image:
     config = _json(files, _blob(part_of(manifest, "config")))
     layers = []
     for each in rows_of(manifest.get("layers")):
@@ -207,7 +243,13 @@ def _of_manifest(name: str, files: _Files, row: Plain, manifest: Plain) -> Image
     notes = part_of(row, "annotations")
     tags = [str(notes[key]) for key in _REF_NAMES if key in notes]
     tags.append(str(row.get("digest")))
-    return _image(name, tuple(tags), config, files, layers)
+    return _image(
+        name,
+        tuple(tags),
+        config,
+        files,
+        layers,
+    )
 
 
 def _is_note(row: Plain) -> bool:
@@ -230,17 +272,38 @@ def _blob(row: Plain) -> str:
 
 
 def _image(
-    name: str, refs: tuple[str, ...], config: Any, files: _Files, layers: list[tuple[str, str]]
+    name: str,
+    refs: tuple[str, ...],
+    config: Any,
+    files: _Files,
+    layers: list[tuple[str, str]],
 ) -> Image:
     found = Layers()
     for file, label in layers:
-        _walk(found, files, file, label)
+        _walk(
+            found,
+            files,
+            file,
+            label,
+        )
     whole = _mapping(config)
     history = tuple(str(row.get("created_by", "")) for row in rows_of(whole.get("history")))
-    return Image(name, refs, part_of(whole, "config"), history, found.done(), tuple(found.unread))
+    return Image(
+        name,
+        refs,
+        part_of(whole, "config"),
+        history,
+        found.done(),
+        tuple(found.unread),
+    )
 
 
-def _walk(found: Layers, files: _Files, file: str, label: str) -> None:
+def _walk(
+    found: Layers,
+    files: _Files,
+    file: str,
+    label: str,
+) -> None:
     """Raises BrokenTar."""
     with files.open(file) as raw:
         packed = Counted(raw, MOST_BYTES)

@@ -80,7 +80,11 @@ def each_container(check: ContainerCheck, *paths: str) -> TaskCheck:
         if task.unread:
             yield open_value("containerDefinitions")
         for container in task.containers:
-            yield from _open_values(container.plain, paths, f"{container.label}.")
+            yield from _open_values(
+                container.plain,
+                paths,
+                f"{container.label}.",
+            )
             for seen in check(container, limits):
                 yield _of(container, seen)
 
@@ -92,20 +96,32 @@ def _of(container: Container, seen: Seen) -> Seen:
     if not isinstance(seen, Fault):
         return seen
     label = container.label
-    return replace(seen, at=f"{label}.{seen.at}", says=f"{label}: {seen.says}")
+    return replace(
+        seen,
+        at=f"{label}.{seen.at}",
+        says=f"{label}: {seen.says}",
+    )
 
 
 def reading(check: TaskCheck, *paths: str) -> TaskCheck:
     """A check of the task, that says where what it reads is not known."""
 
     def looked(task: Task, limits: Limits) -> Iterator[Seen]:
-        yield from _open_values(task.plain, paths, "")
+        yield from _open_values(
+            task.plain,
+            paths,
+            "",
+        )
         yield from check(task, limits)
 
     return looked
 
 
-def _open_values(plain: Plain, paths: Sequence[str], before: str) -> Iterator[Unknown]:
+def _open_values(
+    plain: Plain,
+    paths: Sequence[str],
+    before: str,
+) -> Iterator[Unknown]:
     for path in paths:
         for at in open_on(plain, path):
             yield open_value(f"{before}{at}")
@@ -123,17 +139,44 @@ _OF_FARGATE = (FARGATE,)
 _OF_NIST = (NIST,)
 _BOTH = (NIST, TWELVE)
 CHECKS = (
-    Check("FG01", _OF_FARGATE, fargate.size, limits=("sizes",)),
-    Check("FG02", _OF_FARGATE, fargate.network_mode, limits=("network_mode",)),
-    Check("FG03", _OF_FARGATE, each_container(fargate.log_driver), limits=("log_drivers",)),
-    Check("FG04", (FARGATE, NIST), each_container(fargate.privileged)),
+    Check(
+        "FG01",
+        _OF_FARGATE,
+        fargate.size,
+        limits=("sizes",),
+    ),
+    Check(
+        "FG02",
+        _OF_FARGATE,
+        fargate.network_mode,
+        limits=("network_mode",),
+    ),
+    Check(
+        "FG03",
+        _OF_FARGATE,
+        each_container(fargate.log_driver),
+        limits=("log_drivers",),
+    ),
+    Check(
+        "FG04",
+        (FARGATE, NIST),
+        each_container(fargate.privileged),
+    ),
     Check(
         "FG05",
         (FARGATE, NIST),
-        each_container(fargate.capabilities, "linuxParameters.capabilities.add.*"),
+        each_container(
+            fargate.capabilities,
+            "linuxParameters.capabilities.add.*",
+        ),
         limits=("capabilities",),
     ),
-    Check("FG06", _OF_FARGATE, fargate.pid_mode, limits=("pid_mode",)),
+    Check(
+        "FG06",
+        _OF_FARGATE,
+        fargate.pid_mode,
+        limits=("pid_mode",),
+    ),
     Check(
         "FG07", _OF_FARGATE, reading(fargate.task_keys, *_KEYS), limits=("task_keys", "volume_keys")
     ),
@@ -143,7 +186,12 @@ CHECKS = (
         each_container(fargate.container_keys, *_INVALID),
         limits=("container_keys", "linux_keys", "resource_types"),
     ),
-    Check("FG09", _OF_FARGATE, fargate.storage, limits=("ephemeral_storage",)),
+    Check(
+        "FG09",
+        _OF_FARGATE,
+        fargate.storage,
+        limits=("ephemeral_storage",),
+    ),
     Check(
         "FG10",
         _OF_FARGATE,
@@ -156,18 +204,37 @@ CHECKS = (
     Check(
         "FG12",
         _OF_FARGATE,
-        reading(fargate.system_controls, f"{_CONTROLS}.namespace", f"{_CONTROLS}.value"),
+        reading(
+            fargate.system_controls,
+            f"{_CONTROLS}.namespace",
+            f"{_CONTROLS}.value",
+        ),
         limits=("system_controls",),
     ),
-    Check("FG13", _OF_FARGATE, each_container(fargate.stop_timeout), limits=("stop_timeout",)),
+    Check(
+        "FG13",
+        _OF_FARGATE,
+        each_container(fargate.stop_timeout),
+        limits=("stop_timeout",),
+    ),
     Check(
         "FG14",
         _OF_FARGATE,
         each_container(fargate.tmpfs, "linuxParameters.tmpfs"),
         limits=("tmpfs",),
     ),
-    Check("GD01", _OF_NIST, each_container(tasks.user), files.user, images.user),
-    Check("GD02", _OF_NIST, each_container(tasks.readonly_root)),
+    Check(
+        "GD01",
+        _OF_NIST,
+        each_container(tasks.user),
+        files.user,
+        images.user,
+    ),
+    Check(
+        "GD02",
+        _OF_NIST,
+        each_container(tasks.readonly_root),
+    ),
     Check(
         "GD03",
         _BOTH,
@@ -175,37 +242,151 @@ CHECKS = (
         files.clear_secrets,
         images.clear_secrets,
     ),
-    Check("GD04", _BOTH, each_container(tasks.image), files.base_image, images.base_image),
-    Check("GD05", _OF_NIST, reading(tasks.engine_socket, *_VOLUMES)),
-    Check("GD06", _OF_NIST, tasks.shared_namespaces),
-    Check("GD07", (TWELVE,), each_container(tasks.logs)),
-    Check("GD08", (TWELVE,), None, files.exec_form, images.exec_form),
-    Check("GD09", _OF_NIST, None, files.logins, images.logins),
-    Check("GD10", _OF_NIST, None, files.unproven, images.unproven),
-    Check("GD11", _OF_NIST, None, files.writable, images.writable),
-    Check("GD12", _OF_NIST, of_image=images.set_id),
-    Check("GD13", _OF_NIST, of_image=images.leftovers),
-    Check("GV01", _OF_NIST, of_scan=scans.vulnerabilities),
-    Check("GV02", _OF_NIST, of_scan=scans.age),
-    Check("GD14", _OF_NIST, reading(tasks.encrypted_volumes, "volumes.*")),
-    Check("GD15", _OF_NIST, tasks.roles_apart),
-    Check("GA01", _OF_NIST, of_resource={Kind.REPOSITORY: account.scanned}),
-    Check("GA02", _OF_NIST, of_resource={Kind.REPOSITORY: account.immutable}),
-    Check("GA03", _OF_NIST, of_resource={Kind.REPOSITORY: account.lifecycle}),
-    Check("GA04", _OF_NIST, of_resource={Kind.REPOSITORY: account.not_public}),
-    Check("GA05", _OF_NIST, of_resource={Kind.REPOSITORY: account.own_key}),
-    Check("GA06", _OF_NIST, of_resource={Kind.SERVICE: account.public_address}),
-    Check("GA07", _OF_NIST, of_resource={Kind.GROUP: account.open_to_all}),
-    Check("GA08", _OF_NIST, of_resource={Kind.GROUP: account.unbounded}),
+    Check(
+        "GD04",
+        _BOTH,
+        each_container(tasks.image),
+        files.base_image,
+        images.base_image,
+    ),
+    Check(
+        "GD05",
+        _OF_NIST,
+        reading(tasks.engine_socket, *_VOLUMES),
+    ),
+    Check(
+        "GD06",
+        _OF_NIST,
+        tasks.shared_namespaces,
+    ),
+    Check(
+        "GD07",
+        (TWELVE,),
+        each_container(tasks.logs),
+    ),
+    Check(
+        "GD08",
+        (TWELVE,),
+        None,
+        files.exec_form,
+        images.exec_form,
+    ),
+    Check(
+        "GD09",
+        _OF_NIST,
+        None,
+        files.logins,
+        images.logins,
+    ),
+    Check(
+        "GD10",
+        _OF_NIST,
+        None,
+        files.unproven,
+        images.unproven,
+    ),
+    Check(
+        "GD11",
+        _OF_NIST,
+        None,
+        files.writable,
+        images.writable,
+    ),
+    Check(
+        "GD12",
+        _OF_NIST,
+        of_image=images.set_id,
+    ),
+    Check(
+        "GD13",
+        _OF_NIST,
+        of_image=images.leftovers,
+    ),
+    Check(
+        "GV01",
+        _OF_NIST,
+        of_scan=scans.vulnerabilities,
+    ),
+    Check(
+        "GV02",
+        _OF_NIST,
+        of_scan=scans.age,
+    ),
+    Check(
+        "GD14",
+        _OF_NIST,
+        reading(tasks.encrypted_volumes, "volumes.*"),
+    ),
+    Check(
+        "GD15",
+        _OF_NIST,
+        tasks.roles_apart,
+    ),
+    Check(
+        "GA01",
+        _OF_NIST,
+        of_resource={Kind.REPOSITORY: account.scanned},
+    ),
+    Check(
+        "GA02",
+        _OF_NIST,
+        of_resource={Kind.REPOSITORY: account.immutable},
+    ),
+    Check(
+        "GA03",
+        _OF_NIST,
+        of_resource={Kind.REPOSITORY: account.lifecycle},
+    ),
+    Check(
+        "GA04",
+        _OF_NIST,
+        of_resource={Kind.REPOSITORY: account.not_public},
+    ),
+    Check(
+        "GA05",
+        _OF_NIST,
+        of_resource={Kind.REPOSITORY: account.own_key},
+    ),
+    Check(
+        "GA06",
+        _OF_NIST,
+        of_resource={Kind.SERVICE: account.public_address},
+    ),
+    Check(
+        "GA07",
+        _OF_NIST,
+        of_resource={Kind.GROUP: account.open_to_all},
+    ),
+    Check(
+        "GA08",
+        _OF_NIST,
+        of_resource={Kind.GROUP: account.unbounded},
+    ),
     Check(
         "GA09",
         _OF_NIST,
         of_resource={Kind.SERVICE: account.exec_logged, Kind.CLUSTER: account.cluster_exec},
     ),
-    Check("GA10", _OF_NIST, of_resource={Kind.SERVICE: account.platform}),
-    Check("GA11", _OF_NIST, of_resource={Kind.POLICY: account.least_privilege}),
-    Check("GA12", _OF_NIST, of_resource={Kind.POLICY: account.passed_roles}),
-    Check("GA13", (TWELVE,), of_resource={Kind.CLUSTER: account.insights}),
+    Check(
+        "GA10",
+        _OF_NIST,
+        of_resource={Kind.SERVICE: account.platform},
+    ),
+    Check(
+        "GA11",
+        _OF_NIST,
+        of_resource={Kind.POLICY: account.least_privilege},
+    ),
+    Check(
+        "GA12",
+        _OF_NIST,
+        of_resource={Kind.POLICY: account.passed_roles},
+    ),
+    Check(
+        "GA13",
+        (TWELVE,),
+        of_resource={Kind.CLUSTER: account.insights},
+    ),
 )
 
 
@@ -215,16 +396,31 @@ def looked_at(objects: Iterable[Object], asked: Asked) -> list[Looked]:
     for thing in objects:
         for check in CHECKS:
             if set(check.profiles) & set(asked.profiles):
-                look = _look_of(check, thing, asked)
+                look = _look_of(
+                    check,
+                    thing,
+                    asked,
+                )
                 if look is not None:
-                    found.append(_looked(check, thing, look, asked.limits))
+                    found.append(
+                        _looked(
+                            check,
+                            thing,
+                            look,
+                            asked.limits,
+                        )
+                    )
     return found
 
 
 _Look = Callable[[], Iterator[Seen]]
 
 
-def _look_of(check: Check, thing: Object, asked: Asked) -> _Look | None:
+def _look_of(
+    check: Check,
+    thing: Object,
+    asked: Asked,
+) -> _Look | None:
     """None: the check is made for another kind of object."""
     match thing:
         case Task():
@@ -252,18 +448,44 @@ def _look_of_resource(check: Check, thing: Resource) -> _Look | None:
     return None if of_resource is None else lambda: of_resource(thing)
 
 
-def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
+def _looked(
+    check: Check,
+    thing: Object,
+    look: _Look,
+    limits: Limits,
+) -> Looked:
     elsewhere = _elsewhere(check, thing)
     if elsewhere is not None:
-        return Looked(check.code, thing.name, Outcome.NOT_APPLICABLE, why=(elsewhere,))
+        return Looked(
+            check.code,
+            thing.name,
+            Outcome.NOT_APPLICABLE,
+            why=(elsewhere,),
+        )
     seen = list(look())
-    faults = tuple(_finding(check, thing, each, limits) for each in seen if isinstance(each, Fault))
+    faults = tuple(
+        _finding(
+            check,
+            thing,
+            each,
+            limits,
+        )
+        for each in seen
+        if isinstance(each, Fault)
+    )
     why = _once(each.why for each in seen if isinstance(each, Unknown))
     if not faults:
         why += _too_old(check, limits)
     outcome = _outcome(bool(faults), bool(why))
     by = thing.by if isinstance(thing, Scanned) else ()
-    return Looked(check.code, thing.name, outcome, faults, tuple(why), by)
+    return Looked(
+        check.code,
+        thing.name,
+        outcome,
+        faults,
+        tuple(why),
+        by,
+    )
 
 
 def _once(reasons: Iterable[Said]) -> list[Said]:
@@ -275,7 +497,11 @@ def _too_old(check: Check, limits: Limits) -> Iterator[Said]:
     """Nothing passes by data that may have changed since."""
     for limit in map(limits.of, check.limits):
         if limits.is_old(limit.name):
-            yield said("guard.limits_old", read=str(limit.read), source=limit.source)
+            yield said(
+                "guard.limits_old",
+                read=str(limit.read),
+                source=limit.source,
+            )
 
 
 def _elsewhere(check: Check, thing: Object) -> Said | None:
@@ -299,14 +525,36 @@ def _outcome(failed: bool, unknown: bool) -> Outcome:
     return Outcome.NOT_CHECKED if unknown else Outcome.PASS
 
 
-def _finding(check: Check, thing: Object, fault: Fault, limits: Limits) -> Finding:
+def _finding(
+    check: Check,
+    thing: Object,
+    fault: Fault,
+    limits: Limits,
+) -> Finding:
     """The evidence names the file, and the limit that was gone by."""
     separator = "." if "#" in thing.name else "#"
-    traces = [Trace("", thing.name, fault.says, fault.line)]
+    traces = [
+        Trace(
+            "",
+            thing.name,
+            fault.says,
+            fault.line,
+        )
+    ]
     for limit in map(limits.of, check.limits):
-        traces.append(Trace("", limit.source, f"read {limit.read:%Y-%m}"))
+        traces.append(
+            Trace(
+                "",
+                limit.source,
+                f"read {limit.read:%Y-%m}",
+            )
+        )
     entry = load(_PACKAGE)[check.code]
-    found = entry.found(f"{thing.name}{separator}{fault.at}", fault.says, traces)
+    found = entry.found(
+        f"{thing.name}{separator}{fault.at}",
+        fault.says,
+        traces,
+    )
     return found if fault.severity is None else replace(found, severity=fault.severity)
 
 

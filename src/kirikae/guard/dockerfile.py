@@ -17,7 +17,10 @@ _WITH_DOCUMENTS = ("RUN", "COPY", "ADD")
 
 def dockerfile(name: str, text: str) -> Dockerfile:
     """Never fails: what is no instruction stands there as one that nobody knows."""
-    return Dockerfile(name, tuple(_Reading(text.splitlines()).instructions()))
+    return Dockerfile(
+        name,
+        tuple(_Reading(text.splitlines()).instructions()),
+    )
 
 
 @dataclass
@@ -41,7 +44,13 @@ class _Reading:
             if word == "FROM":
                 self.stage += 1
             body = self._documents(rest) if word in _WITH_DOCUMENTS else ""
-            yield Instruction(word, rest.strip(), begun + 1, self.stage, body)
+            yield Instruction(
+                word,
+                rest.strip(),
+                begun + 1,
+                self.stage,
+                body,
+            )
 
     def _directives(self) -> None:
         """Only at the very top a comment may say what the escape is."""

@@ -41,7 +41,10 @@ def size(task: Task, _: Limits) -> Iterator[Seen]:
     units = _amount(cpu)
     mebibytes = _amount(memory)
     if units is None or mebibytes is None:
-        yield Fault("cpu", "the task has no cpu and memory of its own, which Fargate needs")
+        yield Fault(
+            "cpu",
+            "the task has no cpu and memory of its own, which Fargate needs",
+        )
         return
     problem = size_problem(int(units), int(mebibytes))
     if problem:
@@ -77,7 +80,10 @@ def pid_mode(task: Task, limits: Limits) -> Iterator[Seen]:
     if is_open(mode):
         yield open_value("pidMode")
     elif mode and mode not in limits.of("pid_mode").values:
-        yield Fault("pidMode", f"pidMode {mode}: no container of Fargate sees the host's processes")
+        yield Fault(
+            "pidMode",
+            f"pidMode {mode}: no container of Fargate sees the host's processes",
+        )
 
 
 def task_keys(task: Task, limits: Limits) -> Iterator[Seen]:
@@ -89,10 +95,16 @@ def task_keys(task: Task, limits: Limits) -> Iterator[Seen]:
         at = f"volumes.{volume.get('name', '')}"
         for key in limits.of("volume_keys").values:
             if _is_given(volume.get(key)):
-                yield Fault(f"{at}.{key}", f"{key} is not valid in a task of Fargate")
+                yield Fault(
+                    f"{at}.{key}",
+                    f"{key} is not valid in a task of Fargate",
+                )
         path = part_of(volume, "host").get("sourcePath")
         if _is_given(path):
-            yield Fault(f"{at}.host", f"the volume lies at {path} of a host that Fargate hides")
+            yield Fault(
+                f"{at}.host",
+                f"the volume lies at {path} of a host that Fargate hides",
+            )
 
 
 def storage(task: Task, limits: Limits) -> Iterator[Seen]:
@@ -103,7 +115,14 @@ def storage(task: Task, limits: Limits) -> Iterator[Seen]:
         yield open_value("ephemeralStorage")
         return
     many = number_of(given)
-    if given is not None and (many is None or not _within(many, limit.least, limit.most)):
+    if given is not None and (
+        many is None
+        or not _within(
+            many,
+            limit.least,
+            limit.most,
+        )
+    ):
         yield Fault(
             "ephemeralStorage",
             f"{given} GiB of storage; Fargate has {limit.least:g} to {limit.most:g} GiB, or 20 "
@@ -111,7 +130,11 @@ def storage(task: Task, limits: Limits) -> Iterator[Seen]:
         )
 
 
-def _within(many: float, least: float | None, most: float | None) -> bool:
+def _within(
+    many: float,
+    least: float | None,
+    most: float | None,
+) -> bool:
     return (least is None or many >= least) and (most is None or many <= most)
 
 
@@ -120,7 +143,10 @@ def container_count(task: Task, limits: Limits) -> Iterator[Seen]:
     many = len(entries(task.plain.get("containerDefinitions")))
     most = limits.of("containers").most
     if most is not None and many > most:
-        yield Fault("containerDefinitions", f"{many} containers; a task has {most:g} at most")
+        yield Fault(
+            "containerDefinitions",
+            f"{many} containers; a task has {most:g} at most",
+        )
 
 
 def system_controls(task: Task, limits: Limits) -> Iterator[Seen]:
@@ -134,9 +160,15 @@ def system_controls(task: Task, limits: Limits) -> Iterator[Seen]:
                 continue
             at = f"{label}.systemControls.{name}"
             if not name.startswith(limits.of("system_controls").values):
-                yield Fault(at, f"{name}: of the kernel's settings Fargate takes net.* only")
+                yield Fault(
+                    at,
+                    f"{name}: of the kernel's settings Fargate takes net.* only",
+                )
             elif chosen.setdefault(name, value) != value:
-                yield Fault(at, f"{name} differs between containers; for all of them the last wins")
+                yield Fault(
+                    at,
+                    f"{name} differs between containers; for all of them the last wins",
+                )
 
 
 # --- its containers
@@ -149,7 +181,10 @@ def log_driver(container: Container, limits: Limits) -> Iterator[Seen]:
     if is_open(driver) or is_open(container.plain.get("logConfiguration")):
         yield open_value(f"{container.label}.logConfiguration")
     elif driver is not None and driver not in drivers:
-        yield Fault("logConfiguration", f"log driver {driver}; Fargate has {', '.join(drivers)}")
+        yield Fault(
+            "logConfiguration",
+            f"log driver {driver}; Fargate has {', '.join(drivers)}",
+        )
 
 
 def privileged(container: Container, _: Limits) -> Iterator[Seen]:
@@ -158,7 +193,10 @@ def privileged(container: Container, _: Limits) -> Iterator[Seen]:
     if is_open(given):
         yield open_value(f"{container.label}.privileged")
     elif given not in (None, False):
-        yield Fault("privileged", "the container asks for all rights of the host (privileged)")
+        yield Fault(
+            "privileged",
+            "the container asks for all rights of the host (privileged)",
+        )
 
 
 def capabilities(container: Container, limits: Limits) -> Iterator[Seen]:
@@ -183,17 +221,31 @@ def container_keys(container: Container, limits: Limits) -> Iterator[Seen]:
         ("container_keys", container.plain, ""),
         ("linux_keys", linux, "linuxParameters."),
     ):
-        yield from _invalid(plain, prefix, limits.of(name).values)
+        yield from _invalid(
+            plain,
+            prefix,
+            limits.of(name).values,
+        )
     for row in rows_of(container.plain.get("resourceRequirements")):
         kind = str(row.get("type", ""))
         if not is_open(row.get("type")) and kind not in limits.of("resource_types").values:
-            yield Fault(f"resourceRequirements.{kind}", f"{kind}: Fargate has no such device")
+            yield Fault(
+                f"resourceRequirements.{kind}",
+                f"{kind}: Fargate has no such device",
+            )
 
 
-def _invalid(plain: Plain, prefix: str, keys: tuple[str, ...]) -> Iterator[Fault]:
+def _invalid(
+    plain: Plain,
+    prefix: str,
+    keys: tuple[str, ...],
+) -> Iterator[Fault]:
     for key in keys:
         if _is_given(plain.get(key)):
-            yield Fault(f"{prefix}{key}", f"{key} is not valid in a task of Fargate")
+            yield Fault(
+                f"{prefix}{key}",
+                f"{key} is not valid in a task of Fargate",
+            )
 
 
 def _is_given(value: Any) -> bool:
@@ -208,7 +260,10 @@ def ulimits(container: Container, limits: Limits) -> Iterator[Seen]:
     for row in rows_of(container.plain.get("ulimits")):
         name = row.get("name")
         if not is_open(name) and name not in limits.of("ulimits").values:
-            yield Fault(f"ulimits.{name}", f"ulimit {name}: Fargate sets nofile only")
+            yield Fault(
+                f"ulimits.{name}",
+                f"ulimit {name}: Fargate sets nofile only",
+            )
 
 
 def stop_timeout(container: Container, limits: Limits) -> Iterator[Seen]:
@@ -220,7 +275,10 @@ def stop_timeout(container: Container, limits: Limits) -> Iterator[Seen]:
         return
     seconds = number_of(given)
     if seconds is not None and most is not None and seconds > most:
-        yield Fault("stopTimeout", f"stopTimeout {seconds:g} s; Fargate waits {most:g} s at most")
+        yield Fault(
+            "stopTimeout",
+            f"stopTimeout {seconds:g} s; Fargate waits {most:g} s at most",
+        )
 
 
 def tmpfs(container: Container, limits: Limits) -> Iterator[Seen]:
@@ -228,4 +286,7 @@ def tmpfs(container: Container, limits: Limits) -> Iterator[Seen]:
     mounts = part_of(container.plain, "linuxParameters").get("tmpfs")
     if mounts and not limits.holds("tmpfs"):
         since = limits.of("tmpfs").since
-        yield Fault("linuxParameters.tmpfs", f"tmpfs: Fargate has it since {since} only")
+        yield Fault(
+            "linuxParameters.tmpfs",
+            f"tmpfs: Fargate has it since {since} only",
+        )

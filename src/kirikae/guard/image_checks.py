@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from kirikae.guard.file_checks import PIPED
+from kirikae.guard.file_checks import is_piped
 from kirikae.guard.objects import Image, Kept, entries
 from kirikae.guard.secrets import why_secret
 from kirikae.guard.seen import Fault, ImageCheck, Seen, Unknown
@@ -33,9 +33,17 @@ def clear_secrets(image: Image) -> Iterator[Seen]:
         name, _, value = str(row).partition("=")
         why = why_secret(name, value)
         if why:
-            yield Fault(f"Env.{name}", f"{name} stands in the image's configuration ({why})")
+            yield Fault(
+                f"Env.{name}",
+                f"{name} stands in the image's configuration ({why})",
+            )
     yield from _in_history(image)
-    yield from _kept(image, Kept.SECRET, "{path} holds {says}", also_gone=True)
+    yield from _kept(
+        image,
+        Kept.SECRET,
+        "{path} holds {says}",
+        also_gone=True,
+    )
 
 
 def _in_history(image: Image) -> Iterator[Seen]:
@@ -83,7 +91,11 @@ def logins(image: Image) -> Iterator[Seen]:
     for port in ports if isinstance(ports, dict) else ():
         if str(port).partition("/")[0] == "22":
             yield Fault("ExposedPorts.22", "port 22 is exposed")
-    yield from _kept(image, Kept.LOGIN, "{path}: {says}")
+    yield from _kept(
+        image,
+        Kept.LOGIN,
+        "{path}: {says}",
+    )
 
 
 def unproven(image: Image) -> Iterator[Seen]:
@@ -91,8 +103,11 @@ def unproven(image: Image) -> Iterator[Seen]:
     if not image.history:
         yield Unknown(said("guard.no_history"))
     for number, line in enumerate(image.history):
-        if PIPED.search(line):
-            yield Fault("history.pipe", f"step {number + 1} ran a download by a shell, unread")
+        if is_piped(line):
+            yield Fault(
+                "history.pipe",
+                f"step {number + 1} ran a download by a shell, unread",
+            )
 
 
 def _unread(image: Image) -> Iterator[Seen]:
@@ -100,7 +115,12 @@ def _unread(image: Image) -> Iterator[Seen]:
         yield Unknown(said("guard.zstd", layer=layer))
 
 
-def _kept(image: Image, kind: Kept, says: str, also_gone: bool = False) -> Iterator[Seen]:
+def _kept(
+    image: Image,
+    kind: Kept,
+    says: str,
+    also_gone: bool = False,
+) -> Iterator[Seen]:
     yield from _unread(image)
     for each in image.kept:
         if each.kind is not kind or (each.gone and not also_gone):
@@ -110,18 +130,37 @@ def _kept(image: Image, kind: Kept, says: str, also_gone: bool = False) -> Itera
         yield Fault(each.path, f"{text} (layer {each.layer}){later}")
 
 
-def kept(kind: Kept, says: str, also_gone: bool = False) -> ImageCheck:
+def kept(
+    kind: Kept,
+    says: str,
+    also_gone: bool = False,
+) -> ImageCheck:
     """A check of one kind of file.  ``also_gone``: a layer that came before has it still."""
 
     def looked(image: Image) -> Iterator[Seen]:
-        return _kept(image, kind, says, also_gone)
+        return _kept(
+            image,
+            kind,
+            says,
+            also_gone,
+        )
 
     return looked
 
 
-set_id = kept(Kept.SET_ID, "{path} is {says}: who runs it becomes somebody else")
-writable = kept(Kept.WRITABLE, "{path} can be written by everybody ({says})")
-_CACHES = kept(Kept.CACHE, "{path} is a package manager's cache, {says}", also_gone=True)
+set_id = kept(
+    Kept.SET_ID,
+    "{path} is {says}: who runs it becomes somebody else",
+)
+writable = kept(
+    Kept.WRITABLE,
+    "{path} can be written by everybody ({says})",
+)
+_CACHES = kept(
+    Kept.CACHE,
+    "{path} is a package manager's cache, {says}",
+    also_gone=True,
+)
 _TOOLS = kept(Kept.TOOL, "{path} is {says}")
 _VERSIONS = kept(Kept.VERSIONS, "{path}: {says}")
 _LEFT: tuple[Callable[[Image], Iterator[Seen]], ...] = (_CACHES, _TOOLS, _VERSIONS)

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from kirikae.guard.errors import BrokenTar
 from kirikae.guard.objects import InLayer, Kept
 from kirikae.guard.secret_files import why_secret_file
-from kirikae.guard.tars import BrokenTar, Entry
+from kirikae.guard.tars import Entry
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -74,9 +75,18 @@ class Layers:
 
     def done(self) -> tuple[InLayer, ...]:
         """By path."""
-        return tuple(sorted(self._kept.values(), key=lambda each: (each.kind, each.path)))
+        return tuple(
+            sorted(
+                self._kept.values(),
+                key=lambda each: (each.kind, each.path),
+            )
+        )
 
-    def _look(self, entry: Entry, layer: _Layer) -> None:
+    def _look(
+        self,
+        entry: Entry,
+        layer: _Layer,
+    ) -> None:
         folder, _, base = entry.path.rpartition("/")
         if base == _OPAQUE:
             layer.emptied.add(folder)
@@ -85,7 +95,11 @@ class Layers:
         else:
             self._replace(entry.path)
             for kind, says in _states_of(entry):
-                self._keep(kind, entry.path, says)
+                self._keep(
+                    kind,
+                    entry.path,
+                    says,
+                )
             self._weigh(entry, layer)
             self._read(entry, layer)
 
@@ -97,16 +111,37 @@ class Layers:
         if secret is not None and secret.layer < self._number:
             self._kept[Kept.SECRET, path] = replace(secret, gone=True)
 
-    def _keep(self, kind: Kept, path: str, says: str) -> None:
+    def _keep(
+        self,
+        kind: Kept,
+        path: str,
+        says: str,
+    ) -> None:
         """Of several secrets at one path the first is told: one of them is enough to act."""
-        self._kept.setdefault((kind, path), InLayer(kind, path, self._number, says))
+        self._kept.setdefault(
+            (kind, path),
+            InLayer(
+                kind,
+                path,
+                self._number,
+                says,
+            ),
+        )
 
-    def _weigh(self, entry: Entry, layer: _Layer) -> None:
+    def _weigh(
+        self,
+        entry: Entry,
+        layer: _Layer,
+    ) -> None:
         found = _CACHES.fullmatch(entry.path)
         if found is not None and entry.info.isreg():
             layer.caches[found[1]] += entry.info.size
 
-    def _read(self, entry: Entry, layer: _Layer) -> None:
+    def _read(
+        self,
+        entry: Entry,
+        layer: _Layer,
+    ) -> None:
         """Contents of small files only."""
         info = entry.info
         if not info.isreg() or not info.size:
@@ -117,10 +152,18 @@ class Layers:
             data = entry.content(_MOST_READ)
             why = why_secret_file(entry.path, data)
             if why:
-                self._keep(Kept.SECRET, entry.path, why)
+                self._keep(
+                    Kept.SECRET,
+                    entry.path,
+                    why,
+                )
             if entry.path == "etc/shadow":
                 for user in _without_password(data):
-                    self._keep(Kept.LOGIN, entry.path, f"{user} has an empty password")
+                    self._keep(
+                        Kept.LOGIN,
+                        entry.path,
+                        f"{user} has an empty password",
+                    )
 
     def _end(self, layer: _Layer) -> None:
         """Of the layer: files of packages are public, what it takes away is gone."""
@@ -132,7 +175,11 @@ class Layers:
                 del self._kept[key]
         for folder, size in layer.caches.items():
             if size >= _CACHE_FROM:
-                self._keep(Kept.CACHE, folder, f"{size / 1e6:.1f} MB")
+                self._keep(
+                    Kept.CACHE,
+                    folder,
+                    f"{size / 1e6:.1f} MB",
+                )
 
 
 def _states_of(entry: Entry) -> Iterator[tuple[Kept, str]]:

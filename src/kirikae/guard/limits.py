@@ -52,7 +52,11 @@ class Limits:
 
 def limits(today: date, day: date | None = None) -> Limits:
     """As they hold on a day; by default today."""
-    return Limits(day or today, today, _table())
+    return Limits(
+        day or today,
+        today,
+        _table(),
+    )
 
 
 @cache
@@ -61,5 +65,9 @@ def _table() -> Mapping[str, Limit]:
     found = {}
     for name, row in tomllib.loads(text).items():
         values = tuple(row.pop("values", ()))
-        found[name] = Limit(name, values=values, **row)
+        found[name] = Limit(
+            name,
+            values=values,
+            **row,
+        )
     return MappingProxyType(found)

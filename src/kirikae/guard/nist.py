@@ -65,7 +65,15 @@ def answered(objects: Sequence[Object], looks: Sequence[Looked]) -> list[Answere
     """Every clause."""
     fargate = _all_on_fargate(objects)
     opened = _all_opened(objects)
-    return [_answered(clause, looks, fargate, opened) for clause in clauses()]
+    return [
+        _answered(
+            clause,
+            looks,
+            fargate,
+            opened,
+        )
+        for clause in clauses()
+    ]
 
 
 def _all_opened(objects: Sequence[Object]) -> bool:
@@ -94,19 +102,48 @@ def _all_on_fargate(objects: Iterable[Object]) -> bool:
     return bool(tasks) and all(runs_on_fargate(task) for task in tasks)
 
 
-def _answered(clause: Clause, looks: Sequence[Looked], fargate: bool, opened: bool) -> Answered:
+def _answered(
+    clause: Clause,
+    looks: Sequence[Looked],
+    fargate: bool,
+    opened: bool,
+) -> Answered:
     if clause.host and fargate:
-        return Answered(clause, Outcome.NOT_APPLICABLE, why=(said("guard.amazons"),))
+        return Answered(
+            clause,
+            Outcome.NOT_APPLICABLE,
+            why=(said("guard.amazons"),),
+        )
     mine = [look for look in looks if look.code in clause.codes]
     findings = tuple(finding for look in mine for finding in look.findings)
-    why = tuple(_why(clause, mine, opened))
+    why = tuple(
+        _why(
+            clause,
+            mine,
+            opened,
+        )
+    )
     if findings:
-        return Answered(clause, Outcome.FAIL, findings, why)
+        return Answered(
+            clause,
+            Outcome.FAIL,
+            findings,
+            why,
+        )
     outcome = Outcome.NOT_CHECKED if why else Outcome.PASS
-    return Answered(clause, outcome, (), why)
+    return Answered(
+        clause,
+        outcome,
+        (),
+        why,
+    )
 
 
-def _why(clause: Clause, looks: Sequence[Looked], opened: bool) -> Iterator[Said]:
+def _why(
+    clause: Clause,
+    looks: Sequence[Looked],
+    opened: bool,
+) -> Iterator[Said]:
     """What is not known of it, each reason once."""
     told = {repr(each): each for look in looks for each in look.why}
     yield from told.values()

@@ -111,11 +111,11 @@ class Dockerfile:
 
     def last(self, word: str) -> Instruction | None:
         """The one that holds in the image that comes out; None: there is none."""
-        for stage in self.lineage:
-            found = [each for each in self.of(word) if each.stage == stage]
-            if found:
-                return found[-1]
-        return None
+        newest = {each.stage: each for each in self.of(word)}
+        return next(
+            (newest[stage] for stage in self.lineage if stage in newest),
+            None,
+        )
 
 
 class Kept(StrEnum):
@@ -245,17 +245,33 @@ def rows_of(value: object) -> list[Plain]:
 
 def open_on(plain: Plain, path: str) -> Iterator[str]:
     """The places on a path at which something is filled in later; ``*`` is every part of a list."""
-    return _open_on(plain, path.split("."), ())
+    return _open_on(
+        plain,
+        path.split("."),
+        (),
+    )
 
 
-def _open_on(value: object, path: Sequence[str], at: tuple[str, ...]) -> Iterator[str]:
+def _open_on(
+    value: object,
+    path: Sequence[str],
+    at: tuple[str, ...],
+) -> Iterator[str]:
     if is_open(value):
         yield ".".join(at)
     elif path and path[0] == "*":
         for each in entries(value):
-            yield from _open_on(each, path[1:], at)
+            yield from _open_on(
+                each,
+                path[1:],
+                at,
+            )
     elif path and isinstance(value, Mapping):
-        yield from _open_on(value.get(path[0]), path[1:], (*at, path[0]))
+        yield from _open_on(
+            value.get(path[0]),
+            path[1:],
+            (*at, path[0]),
+        )
 
 
 def part_of(plain: Plain, key: str) -> Plain:

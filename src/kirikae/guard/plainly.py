@@ -23,7 +23,11 @@ class _Constructor(SafeConstructor):  # type: ignore[misc]  # ruamel has no type
     """``!Ref x`` is ``{"Ref": x}``, ``!Sub x`` is ``{"Fn::Sub": x}``."""
 
 
-def _function(constructor: Any, suffix: str, node: Any) -> dict[str, Any]:
+def _function(
+    constructor: Any,
+    suffix: str,
+    node: Any,
+) -> dict[str, Any]:
     name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if isinstance(node, ScalarNode):
         return {name: node.value}
@@ -39,7 +43,8 @@ def plain_of(name: str, text: str) -> Any:
     """Raises ObjectProblem."""
     first = text.lstrip()[:1]
     try:
-        found = json.loads(text) if first in "{[" and first else _yaml(name, text)
+        is_json = first in ("{", "[")
+        found = json.loads(text, object_pairs_hook=_once) if is_json else _yaml(name, text)
     except json.JSONDecodeError as error:
         raise ObjectProblem(
             f"{name}:{error.lineno}: not JSON ({error.msg}); a definition with templates in it is "
@@ -50,6 +55,17 @@ def plain_of(name: str, text: str) -> Any:
     except RecursionError as error:
         raise ObjectProblem(f"{name}: nested too deep to be read") from error
     _assert_small(name, found)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice readers take the first or the last: one of them is hidden.  Raises
+    ValueError."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r:.100} stands twice in one object")
     return found
 
 

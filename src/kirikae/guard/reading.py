@@ -41,11 +41,11 @@ def objects_of(name: str, plain: Any) -> Sequence[Object]:
     if scans.is_scan(plain):
         found = list(scans.merged(scans.scans_in(name, plain)))
     elif terraform.is_plan(plain):
-        found = list(terraform.tasks(name, plain))
+        found = list(terraform.objects(name, plain))
     elif cloudformation.is_template(plain):
-        found = list(cloudformation.tasks(name, plain))
+        found = list(cloudformation.objects(name, plain))
     else:
-        found = list(_raw(name, plain))
+        found = [*_raw(name, plain)]
     if not found:
         raise ObjectProblem(
             f"{name}: no task definition stands in it; guard reads Dockerfiles, images (docker "

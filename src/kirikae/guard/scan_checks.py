@@ -28,9 +28,19 @@ def vulnerabilities(scanned: Scanned, _: Limits) -> Iterator[Seen]:
     """One for each vulnerability and package, by the gravest word that anybody has for it."""
     for scan in scanned.scans:
         if scan.missing:
-            yield Unknown(said("guard.scan_missing", scanner=scan.scanner, what=scan.missing))
+            yield Unknown(
+                said(
+                    "guard.scan_missing",
+                    scanner=scan.scanner,
+                    what=scan.missing,
+                )
+            )
     for each in scanned.vulnerabilities:
-        yield Fault(f"{each.name}:{each.package}", _told(each), severity=severity_of(each))
+        yield Fault(
+            f"{each.name}:{each.package}",
+            _told(each),
+            severity=severity_of(each),
+        )
 
 
 def severity_of(vulnerability: Vulnerability) -> Severity:
@@ -55,4 +65,7 @@ def age(scanned: Scanned, limits: Limits) -> Iterator[Seen]:
             yield Unknown(said("guard.scan_undated", scanner=scan.scanner))
         elif limits.today - scan.at > BELIEVED:
             days = (limits.today - scan.at).days
-            yield Fault(scan.scanner, f"{scan.scanner} looked {days} days ago, on {scan.at}")
+            yield Fault(
+                scan.scanner,
+                f"{scan.scanner} looked {days} days ago, on {scan.at}",
+            )

@@ -58,7 +58,14 @@ def _trivy(name: str, plain: Plain) -> Iterator[Scan]:
         told += [_of_trivy(row) for row in rows_of(result.get("Vulnerabilities"))]
     ids = [about.get("ImageID"), *_texts(about.get("RepoDigests"))]
     named = str(plain.get("ArtifactName") or name)
-    yield _scan("Trivy", named, ids, plain.get("CreatedAt"), told, sources)
+    yield _scan(
+        "Trivy",
+        named,
+        ids,
+        plain.get("CreatedAt"),
+        told,
+        sources,
+    )
 
 
 def _of_trivy(row: Plain) -> Told:
@@ -85,7 +92,14 @@ def _grype(name: str, plain: Plain) -> Iterator[Scan]:
     ids = [target.get("imageID"), target.get("manifestDigest"), *_texts(target.get("repoDigests"))]
     named = str(target.get("userInput") or name)
     at = part_of(plain, "descriptor").get("timestamp")
-    yield _scan("Grype", named, ids, at, told, sources)
+    yield _scan(
+        "Grype",
+        named,
+        ids,
+        at,
+        told,
+        sources,
+    )
 
 
 def _of_grype(row: Plain, package: Plain) -> Told:
@@ -114,7 +128,15 @@ def _ecr(name: str, plain: Plain) -> Iterator[Scan]:
         missing = "more pages"
     named = str(plain.get("repositoryName") or name)
     at = found.get("imageScanCompletedAt")
-    yield _scan("ECR", named, [image.get("imageDigest")], at, told, {}, missing)
+    yield _scan(
+        "ECR",
+        named,
+        [image.get("imageDigest")],
+        at,
+        told,
+        {},
+        missing,
+    )
 
 
 def _of_ecr(row: Plain) -> Told:
@@ -155,14 +177,28 @@ def _inspector(name: str, plain: Plain) -> Iterator[Scan]:
     newest: dict[tuple[str, str], str] = {}
     for row in rows_of(plain.get("findings")):
         for resource in rows_of(row.get("resources")):
-            image = part_of(part_of(resource, "details"), "awsEcrContainerImage")
+            image = part_of(
+                part_of(resource, "details"),
+                "awsEcrContainerImage",
+            )
             key = (str(image.get("repositoryName") or name), str(image.get("imageHash") or ""))
             told.setdefault(key, []).extend(_of_inspector(row))
-            newest[key] = max(newest.get(key, ""), str(row.get("lastObservedAt") or ""))
+            newest[key] = max(
+                newest.get(key, ""),
+                str(row.get("lastObservedAt") or ""),
+            )
     missing = "more pages" if plain.get("nextToken") else ""
     for (repository, digest), rows in told.items():
         at = newest[repository, digest]
-        yield _scan("Inspector", repository, [digest], at, rows, {}, missing)
+        yield _scan(
+            "Inspector",
+            repository,
+            [digest],
+            at,
+            rows,
+            {},
+            missing,
+        )
 
 
 # --- what they have in common
@@ -210,7 +246,10 @@ def _texts(value: Any) -> list[str]:
 
 def _known_as(first: str, others: Iterable[str]) -> str:
     """The CVE where there is one: each of them knows it by that."""
-    return next((each for each in (first, *others) if _CVE.fullmatch(each)), first)
+    return next(
+        (each for each in (first, *others) if _CVE.fullmatch(each)),
+        first,
+    )
 
 
 def merged(scans: Iterable[Scan]) -> list[Scanned]:
@@ -239,14 +278,22 @@ def _scanned(scans: list[Scan]) -> Scanned:
             rows.setdefault((told.vulnerability, package), []).append(told)
     found = [Vulnerability(*key, tuple(dict.fromkeys(told))) for key, told in rows.items()]
     digests = frozenset().union(*(scan.digests for scan in scans))
-    return Scanned(scans[0].image, digests, tuple(scans), tuple(found))
+    return Scanned(
+        scans[0].image,
+        digests,
+        tuple(scans),
+        tuple(found),
+    )
 
 
 def _named(found: list[Scanned]) -> list[Scanned]:
     """Two images of one repository are told apart by their digests."""
     many = [each.name for each in found]
     return [
-        replace(each, name=f"{each.name}@{min(each.digests)[:19]}")
+        replace(
+            each,
+            name=f"{each.name}@{min(each.digests)[:19]}",
+        )
         if many.count(each.name) > 1 and each.digests
         else each
         for each in found

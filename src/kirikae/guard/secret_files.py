@@ -32,15 +32,24 @@ _SETTINGS = re.compile(
     r"|parameters\.ya?ml|application(?:-\w+)?\.(?:properties|ya?ml)|local_settings\.py"
     r"|\.my\.cnf|secrets?\.(?:ya?ml|json|toml)"
 )
-_TEMPLATES = re.compile(r"example|sample|template|\.dist$|default", re.I)
+_TEMPLATES = re.compile(
+    r"example|sample|template|\.dist$|default",
+    re.I,
+)
 _SETTING = re.compile(
     r"""(?m)^[^#;/\n]*?["']?\b([A-Za-z][\w.-]{2,60})["']?\s*(?:=>|[:=,])\s*["']?([^"'\s,;)]{2,})"""
 )
-_FILLED_LATER = re.compile(r"^[$%<{(*]|getenv|^ENV\b|^null$|^process\.env|^os\.|change-?me", re.I)
+_FILLED_LATER = re.compile(
+    r"^[$%<{(*]|getenv|^ENV\b|^null$|^process\.env|^os\.|change-?me",
+    re.I,
+)
 
 
 def _npm(text: str) -> str:
-    found = re.search(r"(?:_authToken|_password|_auth)\s*=\s*([^\s$]+)", text)
+    found = re.search(
+        r"(?:_authToken|_password|_auth)\s*=\s*([^\s$]+)",
+        text,
+    )
     return "a token of npm" if found else ""
 
 

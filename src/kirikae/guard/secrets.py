@@ -26,9 +26,12 @@ _FORMS = (
     re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY"),
     re.compile(r"(?:ghp|gho|ghs|ghr|glpat|github_pat|npm)[_-][A-Za-z0-9_-]{20,}"),
     re.compile(r"xox[abpros]-[A-Za-z0-9-]{10,}"),
-    re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     re.compile(r"(?:sk|rk)_live_[A-Za-z0-9]{16,}"),
-    re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:(?![$<{*x]+)[^/\s:@]{2,}@", re.I),
+    re.compile(
+        r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^/\s:@]*:(?![$<{*x]+)[^/\s:@]{2,}@",
+        re.I,
+    ),
 )
 """Keys of AWS, private keys, tokens of GitHub, GitLab, npm, Slack, JSON Web Tokens, keys of Stripe,
 a password in an address."""
@@ -58,7 +61,11 @@ def is_secret_name(name: str) -> bool:
 
 def _upper(name: str) -> str:
     """``dbPassword`` and ``db-password`` as ``DB_PASSWORD``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).upper()
+    return re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|[-.]",
+        "_",
+        name,
+    ).upper()
 
 
 def _is_random(value: str) -> bool:

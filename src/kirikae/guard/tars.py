@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Self
 
-from kirikae.guard.errors import ObjectProblem
+from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 
 MOST_BYTES = 64 * 1024**3
 """Unpacked, of one image; Fargate's largest disk is 200 GiB, with the task's own data in it."""
@@ -32,10 +32,6 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
-class BrokenTar(Exception):
-    """Why it cannot be read; whoever opened it names the file."""
-
-
 def _broken_ways() -> tuple[type[Exception], ...]:
     """How the libraries say that an archive is none."""
     found = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError)
@@ -49,18 +45,23 @@ def _broken_ways() -> tuple[type[Exception], ...]:
 BROKEN: tuple[type[Exception], ...] = (BrokenTar, *_broken_ways())
 
 
-class NoZstd(Exception):
-    """It is packed by zstd, and the library for that is not installed."""
-
-
 class Header(tarfile.TarInfo):
     """One whose sizes are believed only within reason."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def frombuf(
+        cls,
+        buf: bytes | bytearray,
+        encoding: str,
+        errors: str,
+    ) -> Self:
         """Raises BrokenTar where the library would stop as if the archive ended there."""
         try:
-            found = super().frombuf(buf, encoding, errors)
+            found = super().frombuf(
+                buf,
+                encoding,
+                errors,
+            )
         except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
@@ -118,7 +119,11 @@ class _Unpacked:
 class _Begun:
     """A stream of which the first bytes were looked at."""
 
-    def __init__(self, begun: bytes, rest: Counted) -> None:
+    def __init__(
+        self,
+        begun: bytes,
+        rest: Counted,
+    ) -> None:
         self._begun = begun
         self._rest = rest
 
@@ -154,7 +159,10 @@ def _zstd(packed: Any) -> Any:
         import zstandard
     except ImportError as error:
         raise NoZstd from error
-    return zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    return zstandard.ZstdDecompressor().stream_reader(
+        packed,
+        read_across_frames=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +191,11 @@ def entries(stream: Any) -> Iterator[Entry]:
     """In their order; each is to be read before the next.  Raises BrokenTar."""
     last = ""
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
+        with tarfile.open(
+            fileobj=stream,
+            mode="r|",
+            tarinfo=Header,
+        ) as archive:
             for number, info in enumerate(archive):
                 if number >= MOST_ENTRIES:
                     raise BrokenTar(f"more than {MOST_ENTRIES:,} entries")
@@ -192,7 +204,11 @@ def entries(stream: Any) -> Iterator[Entry]:
                 last = info.name
                 if info.size < 0:
                     raise BrokenTar("its size is negative")
-                yield Entry(_within(info), info, archive)
+                yield Entry(
+                    _within(info),
+                    info,
+                    archive,
+                )
     except BROKEN as error:
         raise BrokenTar(f"{_after(last)}{str(error) or type(error).__name__}") from error
 

@@ -37,7 +37,10 @@ def readonly_root(container: Container, _: Limits) -> Iterator[Seen]:
     if is_open(given):
         yield open_value(f"{container.label}.readonlyRootFilesystem")
     elif given is not True:
-        yield Fault("readonlyRootFilesystem", "the container may write anywhere in its own root")
+        yield Fault(
+            "readonlyRootFilesystem",
+            "the container may write anywhere in its own root",
+        )
 
 
 def clear_secrets(container: Container, _: Limits) -> Iterator[Seen]:
@@ -53,7 +56,10 @@ def clear_secrets(container: Container, _: Limits) -> Iterator[Seen]:
             continue
         why = why_secret(str(name), "" if value is None else str(value))
         if why:
-            yield Fault(f"environment.{name}", f"{name} stands in clear text ({why})")
+            yield Fault(
+                f"environment.{name}",
+                f"{name} stands in clear text ({why})",
+            )
 
 
 def _name(name: object) -> str:
@@ -66,7 +72,10 @@ def image(container: Container, _: Limits) -> Iterator[Seen]:
     if is_open(given):
         yield open_value(f"{container.label}.image")
     elif isinstance(given, str) and is_moving(given):
-        yield Fault("image", f"the image {given} has no tag of its own (or latest)")
+        yield Fault(
+            "image",
+            f"the image {given} has no tag of its own (or latest)",
+        )
 
 
 def is_moving(image: str) -> bool:
@@ -83,7 +92,10 @@ def engine_socket(task: Task, _: Limits) -> Iterator[Seen]:
         path = part_of(volume, "host").get("sourcePath")
         if isinstance(path, str) and path.rstrip("/").endswith(("docker.sock", "containerd.sock")):
             at = f"volumes.{volume.get('name', '')}.host"
-            yield Fault(at, f"the engine's socket {path} is given to containers")
+            yield Fault(
+                at,
+                f"the engine's socket {path} is given to containers",
+            )
 
 
 def shared_namespaces(task: Task, _: Limits) -> Iterator[Seen]:
@@ -93,7 +105,10 @@ def shared_namespaces(task: Task, _: Limits) -> Iterator[Seen]:
         if is_open(given):
             yield open_value(key)
         elif given == "host":
-            yield Fault(key, f"{key} host: the container is not apart from its host")
+            yield Fault(
+                key,
+                f"{key} host: the container is not apart from its host",
+            )
 
 
 def logs(container: Container, _: Limits) -> Iterator[Seen]:
@@ -102,7 +117,10 @@ def logs(container: Container, _: Limits) -> Iterator[Seen]:
     if is_open(given):
         yield open_value(f"{container.label}.logConfiguration")
     elif not given:
-        yield Fault("logConfiguration", "nobody takes what the container writes to its output")
+        yield Fault(
+            "logConfiguration",
+            "nobody takes what the container writes to its output",
+        )
 
 
 def encrypted_volumes(task: Task, _: Limits) -> Iterator[Seen]:
@@ -124,4 +142,7 @@ def roles_apart(task: Task, _: Limits) -> Iterator[Seen]:
     if any(map(is_open, both)):
         yield open_value("executionRoleArn, taskRoleArn")
     elif both[0] and both[0] == both[1]:
-        yield Fault("taskRoleArn", f"the task has the role that starts it, {both[0]}")
+        yield Fault(
+            "taskRoleArn",
+            f"the task has the role that starts it, {both[0]}",
+        )

@@ -80,7 +80,11 @@ class Act:
 
 def mark_of(look: Looked, finding: Finding) -> Mark:
     """The same finding at the same place has the same mark in every run."""
-    return Mark(finding.code, _sum(look.where), _sum(finding.where))
+    return Mark(
+        finding.code,
+        _sum(look.where),
+        _sum(finding.where),
+    )
 
 
 def mark_in(body: str) -> Mark | None:
@@ -100,17 +104,31 @@ def state_in(body: str) -> State | None:
     found = _STATE.search(body)
     if found is None:
         return None
-    return State(found[1], tuple(each for each in found[2].split(",") if each))
+    return State(
+        found[1],
+        tuple(each for each in found[2].split(",") if each),
+    )
 
 
-def acts(looks: Sequence[Looked], wanted: Iterable[Finding], there: Sequence[Ticket]) -> list[Act]:
+def acts(
+    looks: Sequence[Looked],
+    wanted: Iterable[Finding],
+    there: Sequence[Ticket],
+) -> list[Act]:
     """``wanted``: those that are to have a ticket; of the others one stays as it is, and is closed
     when it is gone or answered for."""
     chosen = set(map(id, wanted))
     found = {mark_of(look, each): (look, each) for look in looks for each in look.findings}
     due = {mark: row for mark, row in found.items() if id(row[1]) in chosen}
     known = {mark: finding for mark, (_, finding) in found.items()}
-    return [*_opened(due, there), *_closed(looks, known, there)]
+    return [
+        *_opened(due, there),
+        *_closed(
+            looks,
+            known,
+            there,
+        ),
+    ]
 
 
 def _opened(due: Mapping[Mark, tuple[Looked, Finding]], there: Sequence[Ticket]) -> Iterator[Act]:
@@ -122,15 +140,35 @@ def _opened(due: Mapping[Mark, tuple[Looked, Finding]], there: Sequence[Ticket])
         former = newest.get(mark)
         current = opened.get(mark)
         if former is None:
-            yield Act(Deed.OPEN, mark, None, finding, state)
+            yield Act(
+                Deed.OPEN,
+                mark,
+                None,
+                finding,
+                state,
+            )
         elif current is None:
-            yield Act(Deed.REOPEN, mark, former.number, finding, state)
+            yield Act(
+                Deed.REOPEN,
+                mark,
+                former.number,
+                finding,
+                state,
+            )
         elif current.state not in (None, state):
-            yield Act(Deed.UPDATE, mark, current.number, finding, state)
+            yield Act(
+                Deed.UPDATE,
+                mark,
+                current.number,
+                finding,
+                state,
+            )
 
 
 def _closed(
-    looks: Sequence[Looked], found: Mapping[Mark, Finding], there: Sequence[Ticket]
+    looks: Sequence[Looked],
+    found: Mapping[Mark, Finding],
+    there: Sequence[Ticket],
 ) -> Iterator[Act]:
     whole = {(look.code, _sum(look.where)): look.by for look in looks if not look.why}
     for ticket in there:
@@ -138,7 +176,11 @@ def _closed(
         gone = finding is None and _is_looked_for(ticket, whole)
         answered = finding is not None and bool(finding.accepted)
         if ticket.is_open and (gone or answered):
-            yield Act(Deed.CLOSE, ticket.mark, ticket.number)
+            yield Act(
+                Deed.CLOSE,
+                ticket.mark,
+                ticket.number,
+            )
 
 
 def _is_looked_for(ticket: Ticket, whole: Mapping[tuple[str, str], tuple[str, ...]]) -> bool:
