@@ -42,8 +42,9 @@ LOOKS = [
 def serving(project_file: Path, **changed: object) -> Iterator[str]:
     """A console in this process; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        door = Door(frozenset({origin}), "kirikae")
+        port = listening.getsockname()[1]
+        origin = f"http://127.0.0.1:{port}"
+        door = Door(frozenset({origin}), f"kirikae-{port}")  # cookies know no ports
         site = replace(site_of(project_file), door=door, **changed)  # type: ignore[arg-type]
         server = uvicorn.Server(uvicorn.Config(app(site), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -77,6 +77,10 @@ def test_the_button_is_pressed_at_half_and_nothing_is_forwarded_two_seconds_late
         driver = user.begin("move", "start", "web")
         eventually(lambda: user.weights()[1] >= 400, "the move is at half", 120, user.weights)
         page.wait_for_selector("text=50%")
+        # Nobody has loaded the page anew: what may be done and the journal have followed.
+        page.wait_for_selector("form[data-act=hold]", state="visible")
+        assert not page.is_visible("form[data-act=resume]")
+        page.wait_for_selector("table.journal >> text=50%")
         onlooker.look(page, "at half")
         page.fill("#name", "web")
         took_s = seconds_until_zero(
