@@ -170,6 +170,7 @@ class Service:
             "looked_at": self.seen,
             "trouble": self.trouble,
             "cost_per_day_usd": self.cost,
+            "cost_not_known": self.cost_says or None,
             "moves": [
                 {
                     **seen.to_plain(),
