@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,18 @@ from typing import Any
 import pytest
 import uvicorn
 
+from kirikae.console.here import Here
+from kirikae.console.web import portfolio as pages
 from kirikae.console.web.app import app
 from kirikae.console.web.door import Door
 from kirikae.console.web.pages import NAV
+from kirikae.console.web.places import Places, places_in
+from kirikae.model.move import Hold, Why
+from kirikae.survey.shelf import Shelf
 from tests.pace import eventually
+from tests.unit.test_survey import bundle_text
 from tests.unit.test_web import EARTH, folder, running, share  # noqa: F401 - a fixture
+from tests.unit.test_web_portfolio import service
 from tests.webs import TOKEN, site_of
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -30,11 +38,14 @@ LOOKS = [
 ]
 
 
-@pytest.fixture
-def served(folder: Path) -> Iterator[str]:  # noqa: F811
+@contextmanager
+def serving(project_file: Path, **changed: object) -> Iterator[str]:
+    """A console in this process; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        site = replace(site_of(folder / "kirikae.yml"), door=Door(frozenset({origin}), "kirikae"))
+        port = listening.getsockname()[1]
+        origin = f"http://127.0.0.1:{port}"
+        door = Door(frozenset({origin}), f"kirikae-{port}")  # cookies know no ports
+        site = replace(site_of(project_file), door=door, **changed)  # type: ignore[arg-type]
         server = uvicorn.Server(uvicorn.Config(app(site), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -44,6 +55,26 @@ def served(folder: Path) -> Iterator[str]:  # noqa: F811
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[str]:  # noqa: F811
+    """With a survey of a real host, so that there is something to decide by."""
+    Shelf(folder / ".kirikae" / "bundles").put("web1", bundle_text("web1"))
+    with serving(folder / "kirikae.yml") as origin:
+        yield origin
+
+
+@pytest.fixture
+def portfolio(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+    """Forty services, one of them held, one that cannot be read."""
+    monkeypatch.setattr(pages, "extra_cost_per_day", lambda aws, project: None)
+    for number in range(40):
+        service(folder / "all", f"shop{number}", Hold(Why.BY_HAND) if number == 7 else None)
+    (folder / "all" / "shop9" / "kirikae.yml").write_text("service: shop9\nfleets: [")
+    places = Places(lambda: places_in(folder / "all", Here(environment={})))
+    with serving(folder / "kirikae.yml", places=places) as origin:
+        yield origin
 
 
 def faults(page: Any) -> list[str]:
@@ -58,7 +89,7 @@ def faults(page: Any) -> list[str]:
 
 @pytest.mark.prove
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium here: `scripts/prepare browser` installs it")
-def test_every_page_in_a_browser_and_the_red_button(folder, served):  # noqa: F811
+def test_every_page_in_a_browser_and_the_red_button(folder, served, portfolio):  # noqa: F811
     """Axe's rules are clean, no console error, no other host; then 50% becomes 0."""
     from playwright.sync_api import sync_playwright
 
@@ -82,13 +113,18 @@ def test_every_page_in_a_browser_and_the_red_button(folder, served):  # noqa: F8
             page.fill("#token", TOKEN)
             page.press("#token", "Enter")
             page.wait_for_url("**/moves")
-            for way in [EARTH, *(f"/p/home/{each}" for each in NAV if each != "decide")]:
+            for way in [EARTH, *(f"/p/home/{each}" for each in NAV)]:
                 page.goto(f"{served}{way}", wait_until="domcontentloaded")
                 found += (f"{name} {way}: {told}" for told in faults(page))
+            page.goto(f"{portfolio}/sign-in")
+            page.fill("#token", TOKEN)
+            page.press("#token", "Enter")
+            page.wait_for_selector("table.portfolio >> text=shop7")
+            found += (f"{name} portfolio: {told}" for told in faults(page))
         page.goto(f"{served}{EARTH}", wait_until="domcontentloaded")
         page.fill("#name", "earth")
         page.press("#name", "Enter")
         page.wait_for_selector(".press.over")
         assert share(folder) == 0 and "earth: share is 0" in page.inner_text(".press")
         browser.close()
-    assert found == [] and hosts == {served.split("/")[2]}
+    assert found == [] and hosts == {served.split("/")[2], portfolio.split("/")[2]}

@@ -6,12 +6,9 @@ browser, and what the load balancer forwards says whether they did anything.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +19,9 @@ import pytest
 from kirikae.console.web.pages import NAV
 from kirikae.jobs.job import firing_id
 from kirikae.local.files import free_port
-from tests.e2e.test_web_browser import AXE, CHROMIUM, LOOKS, faults
-from tests.pace import PACE, eventually
+from tests.e2e.onlooker import Onlooker, address_and_token, seconds_until_zero
+from tests.e2e.test_web_browser import AXE, CHROMIUM
+from tests.pace import PACE
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
 # Before the folders of the same names.
@@ -62,60 +60,10 @@ def console(kirikae: Any) -> Iterator[tuple[str, str]]:
         *("serve", "--listen", "127.0.0.1:0", "--portfolio", folder, "--json"), show=False
     )
     try:
-        eventually(lambda: any("origins" in line for line in served.lines), "the console serves")
-        told = json.loads(next(line for line in served.lines if "origins" in line))
-        token = Path(told["token_file"]).read_text(encoding="utf-8").strip()
-        yield next(each for each in told["origins"] if "127.0.0.1" in each), token
+        yield address_and_token(lambda: served.lines)
     finally:
         served.process.terminate()
         served.process.wait(30)
-
-
-class Onlooker:
-    """Somebody with a browser; what it complains of is kept."""
-
-    def __init__(self, browser: Any, origin: str, token: str, shots: Path) -> None:
-        self._browser = browser
-        self._token = token
-        self._shots = shots
-        self.origin = origin
-        self.complaints: list[str] = []
-        self.hosts: set[str] = set()
-        self.seen = 0
-
-    def page(self, language: str = "en-GB", width: int = 1280, scheme: str = "light") -> Any:
-        """One that has signed in."""
-        page = self._browser.new_context(
-            locale=language, viewport={"width": width, "height": 900}, color_scheme=scheme
-        ).new_page()
-        page.on("request", lambda asked: self.hosts.add(asked.url.split("/")[2]))
-        page.on("console", lambda said: self.complaints.append(f"{page.url}: {said.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
-        page.goto(f"{self.origin}/sign-in")
-        self.look(page, f"{language} {width} {scheme}")
-        page.fill("#token", self._token)
-        page.press("#token", "Enter")
-        page.wait_for_url(f"{self.origin}/")
-        return page
-
-    def look(self, page: Any, who: str) -> None:
-        """At what is open there now: rules of accessibility, width; and a picture."""
-        way = page.url.removeprefix(self.origin)
-        self.complaints += (f"{who} {way}: {told}" for told in faults(page))
-        name = "".join(each if each.isalnum() else "-" for each in f"{who}{way}")
-        page.screenshot(path=self._shots / f"{name}.png", full_page=True)
-        self.seen += 1
-
-    def walk(self, ways: list[str]) -> None:
-        """Every page, in both languages, wide and narrow, light and dark."""
-        for language, width, scheme in LOOKS:
-            page = self.page(language, width, scheme)
-            for way in ways:
-                answer = page.goto(f"{self.origin}{way}", wait_until="domcontentloaded")
-                if answer.status != 200:
-                    self.complaints.append(f"{language} {way}: {answer.status}")
-                self.look(page, f"{language} {width} {scheme}")
-            page.context.close()
 
 
 class Watched(rehearse.Rehearsal):
@@ -200,25 +148,6 @@ def _firings(watched: Watched) -> list[str]:
     return [f"/p/kirikae/jobs/{batch.MOVE}/{each}" for each in ids]
 
 
-def seconds_until_zero(watched: Watched, press: Callable[[], None]) -> float:
-    """From the press until the load balancer forwards nothing to the new side."""
-    done: list[float] = []
-
-    def look() -> None:
-        while not done:
-            if watched.amazon.weights()[1] == 0:
-                done.append(time.monotonic())
-            time.sleep(0.02)
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    began = time.monotonic()
-    press()
-    looking.join(120)
-    assert done, "the share is not 0 two minutes after the press"
-    return done[0] - began
-
-
 @pytest.mark.timeout(5400)  # the rehearsal gives up by itself where nothing moves
 def test_a_browser_walks_every_page_of_a_real_move_and_presses_the_button(rehearsal, tmp_path):
     """Issue 21: both languages, 1280 and 390 pixels, axe clean, no console error; at half the
@@ -253,7 +182,8 @@ def test_a_browser_walks_every_page_of_a_real_move_and_presses_the_button(rehear
             onlooker.look(page, "at half")
             page.fill("#name", "web")
             measured["button_s"] = seconds_until_zero(
-                watched, lambda: page.click("button.danger", no_wait_after=True)
+                lambda: watched.amazon.weights()[1],
+                lambda: page.click("button.danger", no_wait_after=True),
             )
             page.wait_for_selector(".press.over")
             assert "web: share is 0" in page.inner_text(".press")

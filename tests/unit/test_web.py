@@ -455,3 +455,17 @@ def test_the_documentation_is_linked_where_it_stands_and_never_loaded(folder, mo
         assert (Path(serve.__file__).parents[3] / "docs" / page).with_suffix(".md").is_file()
     refused = run("serve", "--docs", "javascript:alert(1)")
     assert refused.exit_code == 2 and "https://" in refused.stderr
+
+
+def test_after_an_act_the_page_shows_what_is_lawful_then(browser, folder):
+    """Not what was seen a moment before; and the parts that follow say it, too."""
+    running(folder)
+    browser.get(EARTH)
+    lawful = re.compile(r'data-act="(\w+)"(?! hidden)')
+    assert set(lawful.findall(browser.get(EARTH).text)) == {"approve", "hold"}
+    browser.post(f"{EARTH}/hold", reason="lunch")
+    assert lawful.findall(browser.get(EARTH).text) == ["resume"]
+    with browser.client.stream("GET", f"{EARTH}/live") as answer:
+        told = next(answer.iter_lines())
+        browser.post("/sign-out")
+    assert 'data-part="now" data-may="resume"' in told

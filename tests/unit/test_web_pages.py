@@ -293,7 +293,8 @@ def test_reports_stand_side_by_side(browser, folder):  # noqa: F811
     assert browser.get(f"{HOME}/reports?report=c.json").status_code == 409
     away = browser.get(f"{HOME}/reports?report=../kirikae.yml").text
     assert "123456789012" not in away
-    assert flat({"a": {"b": None}}) == {"a.b": "None"}
+    plain = {"a": {"b": None}, "c": True, "d": 0.1541325, "e": 12345.6}
+    assert flat(plain) == {"a.b": "–", "c": "true", "d": "0.1541", "e": "12,346"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

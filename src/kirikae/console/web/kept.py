@@ -45,6 +45,10 @@ class Kept(Generic[T]):
         thread.join(wait_s)
         return self._value
 
+    def forget(self) -> None:
+        """Whoever asks next waits for a new one."""
+        self._made = None
+
     @property
     def last(self) -> T | None:
         """Without waiting and without asking anew."""

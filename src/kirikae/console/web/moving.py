@@ -34,6 +34,7 @@ from kirikae.move.engine import Look, held_in_words
 
 _EVERY_S = 1.0
 _JOURNAL_LINES = 40
+_ACTS = ("approve", "resume", "hold")
 Act = Callable[[Reader, str], Answer]
 
 
@@ -59,7 +60,6 @@ def move(request: Request) -> Response:
         "one_move.html",
         seen.to_plain(),
         seen=seen,
-        live=seen.live(),
         said=request.query_params.get("said", ""),
     )
 
@@ -178,7 +178,14 @@ class Seen:
         }
 
     def live(self) -> str:
-        """The part of the page that changes by itself."""
+        """All parts of the page that change by themselves."""
+        return self.read.html(
+            "live.html",
+            seen=self,
+        )
+
+    def now(self) -> str:
+        """Where it stands."""
         read = self.read
         record = self.record
         told = None
@@ -186,7 +193,7 @@ class Seen:
             told = record.desk.thing.told(self.evidence)
         figures = {} if self.evidence is None else self.evidence.figures
         return read.html(
-            "live.html",
+            "now.html",
             seen=self,
             sides=sides(figures),
             bars=bars(figures, self.speech),
@@ -227,6 +234,25 @@ class Seen:
             "mended": [speech.say(mends_it(finding, speech)) for finding in told.mended],
             "advances": speech.say(told.advances),
         }
+
+    def entries(self) -> str:
+        """The journal."""
+        return self.read.html(
+            "journal.html",
+            seen=self,
+            journal=self.journal(),
+        )
+
+    @property
+    def acts(self) -> list[str]:
+        """What is lawful now, but for the red button, which always is."""
+        return [verb for verb in _ACTS if self.may(verb)]
+
+    @property
+    def next_share(self) -> int:
+        """Of the step that may be approved; permille."""
+        found = None if self.look is None else self.look.move.next_share
+        return found or 0
 
     def journal(self) -> list[dict[str, Any]]:
         """Newest first."""
@@ -346,6 +372,7 @@ def _route(verb: str, act: Act) -> Route:
         name = _name(read)
         read.here.assert_may_change(f"move {verb}")
         act(read, name)
+        read.site.watchers.of(read.here, name).forget()
         return read.back(f"move/{name}?said={verb}")
 
     return Route(

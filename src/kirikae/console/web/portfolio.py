@@ -170,6 +170,7 @@ class Service:
             "looked_at": self.seen,
             "trouble": self.trouble,
             "cost_per_day_usd": self.cost,
+            "cost_not_known": self.cost_says or None,
             "moves": [
                 {
                     **seen.to_plain(),
@@ -297,10 +298,14 @@ def _table(read: Reader, seen: Overview) -> str:
     )
 
 
+def _part(read: Reader) -> str:
+    return f'<div data-part="now">{_table(read, overview(read, 0.0))}</div>'
+
+
 async def live(request: Request) -> Response:
     """The table, whenever it has changed."""
     read = reader(request)
-    return events(read, lambda: _table(read, overview(read, 0.0)), _FRESH_S)
+    return events(read, lambda: _part(read), _FRESH_S)
 
 
 ROUTES = (

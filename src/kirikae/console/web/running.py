@@ -365,7 +365,21 @@ def flat(plain: Any, before: str = "") -> dict[str, str]:
         return found
     if isinstance(plain, list):
         return {before: f"[{len(plain)}]"}
-    return {before: f"{plain:,}" if isinstance(plain, int) else str(plain)[:200]}
+    return {before: _told(plain)}
+
+
+def _told(value: Any) -> str:
+    """A figure that is not known is a dash, never the word of a programming language."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return str(value).lower()
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)[:200]
 
 
 ROUTES = (

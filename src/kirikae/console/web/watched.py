@@ -56,6 +56,11 @@ class Watcher:
         """None: the journal has not answered yet."""
         return self._record.get(wait_s)
 
+    def forget(self) -> None:
+        """Something was done: what was seen before is not shown any more."""
+        self._record.forget()
+        self._standing.forget()
+
     def standing(self, wait_s: float = WAIT_S) -> Found[Standing] | None:
         """None: AWS has not answered yet."""
         return self._standing.get(wait_s)
