@@ -87,7 +87,7 @@ def test_it_is_written_down_made_and_undone(tmp_path):
 def test_a_fault_that_cannot_be_made_is_undone_all_the_same(tmp_path):
     """A busy engine is asked again; the fault may have been made by half; the load ends."""
     ran, engine, _, _ = broken(tmp_path, refuses=True, lasts_s=600)
-    assert [word for word, _ in engine.done] == ["pause", "pause", "pause", "unpause"]
+    assert [word for word, _ in engine.done] == ["pause"] * 4 + ["unpause"]
     assert ran.cost is None
     assert "does not pause" in str(ran.trouble)
     assert engine.undoings.standing() == []
@@ -95,9 +95,19 @@ def test_a_fault_that_cannot_be_made_is_undone_all_the_same(tmp_path):
 
 def test_too_many_bad_requests_end_the_fault_early(tmp_path):
     """No request is answered: it is undone long before its time, and the load ends soon after."""
-    ran, engine, _, _ = broken(tmp_path, "/empty", stop_at=0.5, lasts_s=600)
+    ran, engine, _, _ = broken(tmp_path, "/empty", stop_at=0.5, lasts_s=600, before_s=0.1)
     assert ran.stopped
     assert [word for word, _ in engine.done] == ["pause", "unpause"]
+
+
+@pytest.mark.parametrize("path", ["/empty", "/teapot", "/hang"])
+def test_what_is_ill_already_is_not_broken_further(tmp_path, path):
+    """Lost, wrong, or no answer for two seconds: no fault is made, and nothing is written down."""
+    ran, engine, _, _ = broken(tmp_path, path, stop_at=0.5, lasts_s=600, before_s=3)
+    assert engine.done == []
+    assert ran.cost is None
+    assert "was not well before it" in str(ran.trouble)
+    assert engine.undoings.standing() == []
 
 
 def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
