@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +19,7 @@ from kirikae.drill.acts import Act, Ground, carry_out
 from kirikae.drill.agent import started
 from kirikae.drill.engine import Settings
 from kirikae.drill.errors import CannotBeDone
-from kirikae.drill.experiment import Experiment, run, standing_of
+from kirikae.drill.experiment import Experiment, _of_machine, run, standing_of
 from kirikae.drill.faults import Asked, prepare
 from kirikae.drill.targets import target
 from kirikae.drill.undoing import Undoings
@@ -139,3 +141,13 @@ def test_only_the_driver_that_was_meant_is_killed(tmp_path):
     finally:
         driver.kill()
         driver.wait()
+
+
+def test_a_machine_that_everybody_wants_is_a_doubt_where_the_service_runs_on_it():
+    """At a load of 20 on two cores requests are lost that no fault cost; on AWS it is no matter."""
+    cores = os.cpu_count() or 1
+    assert list(_of_machine(FLEET, 4.0 * cores)) == []
+    (doubt,) = _of_machine(FLEET, 10.0 * cores)
+    assert doubt.key == "drill.doubt.machine"
+    elsewhere = replace(FLEET, tasks=tuple(replace(task, engine_id="") for task in FLEET.tasks))
+    assert list(_of_machine(elsewhere, 10.0 * cores)) == []

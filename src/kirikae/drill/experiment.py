@@ -6,12 +6,13 @@ when it is undone.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from kirikae.model.said import Said, said
 
 _LATELY_S = 5.0
 _OVERDUE_S = 2.0
+_BUSY_FOR_EACH_CORE = 4
+"""Processes that want each core of this machine: above that everything on it loses requests."""
 _JUDGED_LATELY = 20
 """So many requests at least, before a share of them stops anything."""
 
@@ -319,7 +322,7 @@ def _cost(
     """None: the fault was never made."""
     if course.began_s is None or course.ended_s is None or course.trouble is not None:
         return None
-    return cost_of(
+    found = cost_of(
         record,
         targets,
         experiment.limits,
@@ -329,6 +332,15 @@ def _cost(
         experiment.slow_s,
         min(experiment.warm_s, experiment.before_s / 2),
     )
+    return replace(found, doubts=(*found.doubts, *_of_machine(fleet, os.getloadavg()[0])))
+
+
+def _of_machine(fleet: Fleet, load: float) -> Iterator[Said]:
+    """Where the service runs on this machine, too: what others do here hits it as the fault does.
+    ``load``: processes that want a core, in the mean of the last minute."""
+    cores = os.cpu_count() or 1
+    if load > _BUSY_FOR_EACH_CORE * cores and any(task.engine_id for task in fleet.tasks):
+        yield said("drill.doubt.machine", load=load, cores=cores)
 
 
 def standing_of(
