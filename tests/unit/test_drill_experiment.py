@@ -120,6 +120,7 @@ def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
         page = page_of_day([made], [("fis", "<not here>")], speech_of(Here(), language))
         assert not re.search(r"src=|url\(|<script|<link|href=.http", page)
         assert "<not here>" not in page
+        assert (">正常</text>" in page) == (language == "ja")
         pictures = re.findall(r"<svg.*?</svg>", page, re.S)
         assert len(pictures) == 2
         for each in pictures:
