@@ -126,20 +126,43 @@ def wide(local) -> Iterator[Shop]:
 @pytest.mark.prove
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_each_fault_is_explained_and_leaves_nothing_behind(wide, tmp_path, name):
-    """Bad requests agree with rate x share x time; afterwards all is as it was before."""
+    """Bad requests agree with rate x share x time; afterwards all is as it was before.
+
+    A machine that others press loses requests by itself: the drill says so, and then its figures
+    say nothing (they once failed at a load of 20). What is left behind is looked at in any case.
+    """
     before = wide.service("a")["taskDefinition"]
     windows = ("--before", "4s", "--lasts", "6s", "--after", "14s")
-    code, found = answered(fault(wide, "a", tmp_path, name, *windows, *FAULTS[name]))
+    code, found = made(wide, tmp_path, name, *windows, *FAULTS[name])
     assert code in (0, 5), found  # 5: this machine was too busy to judge the service
-    assert found["recovery_s"] is not None, found
-    if found["plausible"] is not None:
-        assert found["bad"] <= 2 * found["explained"] + 10, found
-        assert found["bad"] >= found["explained"] / 2 - 10, found
+    assert (code == 5) == bool(found["doubts"]), found
+    if not pressed(found):
+        assert found["recovery_s"] is not None, found
+        if found["plausible"] is not None:
+            assert found["bad"] <= 2 * found["explained"] + 10, found
+        if name in ("crash-task", "hang-task") and found["plausible"]:
+            assert found["bad"] >= found["explained"] / 2 - 10, found
     assert left(tmp_path) == []
     wide.serving("a", 3)
     wide.complete("a")
     assert wide.service("a")["taskDefinition"] == before
     assert whole() == []
+
+
+def made(shop: Shop, folder: Path, name: str, *words: str) -> tuple[int, dict[str, Any]]:
+    """A fault that was made: one that was refused, because this machine froze no container or
+    answered no request just then, is made again."""
+    for _ in range(5):
+        shop.serving("a", 3)
+        code, found = answered(fault(shop, "a", folder, name, *words))
+        if "unable to freeze" not in str(found) and "was not well before" not in str(found):
+            return code, found
+    return code, found
+
+
+def pressed(found: dict[str, Any]) -> bool:
+    """Does the drill say that the machine was too busy for any figure?"""
+    return any(each["says"].startswith("drill.doubt.") for each in found["doubts"])
 
 
 def whole() -> list[str]:
@@ -151,9 +174,19 @@ def whole() -> list[str]:
 @pytest.mark.prove
 def test_a_drill_that_is_killed_leaves_a_fault_that_the_next_verb_undoes(wide, tmp_path):
     """SIGKILL in its middle: the container stands still, its load ends, `drill undo` wakes it."""
-    wide.serving("a", 3)
-    process = fault(wide, "a", tmp_path, "hang-task", "--before", "2s", "--lasts", "60s")
-    eventually(lambda: whole() != [], "a container stands still")
+
+    def stands() -> subprocess.Popen[str]:
+        """The drill, once a container stands still; a busy engine may refuse to freeze one."""
+        for _ in range(5):
+            wide.serving("a", 3)
+            begun = fault(wide, "a", tmp_path, "hang-task", "--before", "2s", "--lasts", "60s")
+            eventually(lambda p=begun: whole() or p.poll() is not None, "a container stands still")
+            if whole():
+                return begun
+            begun.communicate()
+        raise AssertionError("the engine froze no container in five times")
+
+    process = stands()
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(left(tmp_path)) == 1

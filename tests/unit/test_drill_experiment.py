@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +19,7 @@ from kirikae.drill.acts import Act, Ground, carry_out
 from kirikae.drill.agent import started
 from kirikae.drill.engine import Settings
 from kirikae.drill.errors import CannotBeDone
-from kirikae.drill.experiment import Experiment, run, standing_of
+from kirikae.drill.experiment import Experiment, _of_machine, run, standing_of
 from kirikae.drill.faults import Asked, prepare
 from kirikae.drill.targets import target
 from kirikae.drill.undoing import Undoings
@@ -87,7 +89,7 @@ def test_it_is_written_down_made_and_undone(tmp_path):
 def test_a_fault_that_cannot_be_made_is_undone_all_the_same(tmp_path):
     """A busy engine is asked again; the fault may have been made by half; the load ends."""
     ran, engine, _, _ = broken(tmp_path, refuses=True, lasts_s=600)
-    assert [word for word, _ in engine.done] == ["pause", "pause", "pause", "unpause"]
+    assert [word for word, _ in engine.done] == ["pause"] * 4 + ["unpause"]
     assert ran.cost is None
     assert "does not pause" in str(ran.trouble)
     assert engine.undoings.standing() == []
@@ -95,9 +97,19 @@ def test_a_fault_that_cannot_be_made_is_undone_all_the_same(tmp_path):
 
 def test_too_many_bad_requests_end_the_fault_early(tmp_path):
     """No request is answered: it is undone long before its time, and the load ends soon after."""
-    ran, engine, _, _ = broken(tmp_path, "/empty", stop_at=0.5, lasts_s=600)
+    ran, engine, _, _ = broken(tmp_path, "/empty", stop_at=0.5, lasts_s=600, before_s=0.1)
     assert ran.stopped
     assert [word for word, _ in engine.done] == ["pause", "unpause"]
+
+
+@pytest.mark.parametrize("path", ["/empty", "/teapot", "/hang"])
+def test_what_is_ill_already_is_not_broken_further(tmp_path, path):
+    """Lost, wrong, or no answer for two seconds: no fault is made, and nothing is written down."""
+    ran, engine, _, _ = broken(tmp_path, path, stop_at=0.5, lasts_s=600, before_s=3)
+    assert engine.done == []
+    assert ran.cost is None
+    assert "was not well before it" in str(ran.trouble)
+    assert engine.undoings.standing() == []
 
 
 def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
@@ -108,6 +120,7 @@ def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
         page = page_of_day([made], [("fis", "<not here>")], speech_of(Here(), language))
         assert not re.search(r"src=|url\(|<script|<link|href=.http", page)
         assert "<not here>" not in page
+        assert (">正常</text>" in page) == (language == "ja")
         pictures = re.findall(r"<svg.*?</svg>", page, re.S)
         assert len(pictures) == 2
         for each in pictures:
@@ -129,3 +142,13 @@ def test_only_the_driver_that_was_meant_is_killed(tmp_path):
     finally:
         driver.kill()
         driver.wait()
+
+
+def test_a_machine_that_everybody_wants_is_a_doubt_where_the_service_runs_on_it():
+    """At a load of 20 on two cores requests are lost that no fault cost; on AWS it is no matter."""
+    cores = os.cpu_count() or 1
+    assert list(_of_machine(FLEET, 4.0 * cores)) == []
+    (doubt,) = _of_machine(FLEET, 10.0 * cores)
+    assert doubt.key == "drill.doubt.machine"
+    elsewhere = replace(FLEET, tasks=tuple(replace(task, engine_id="") for task in FLEET.tasks))
+    assert list(_of_machine(elsewhere, 10.0 * cores)) == []

@@ -383,3 +383,11 @@ def test_what_the_engine_did_while_it_warmed_up_is_no_doubt():
     assert cost(replace(found, sent=late), "errors<1%").word == "pass"
     late[600:650] += 2 * 10**8
     assert cost(replace(found, sent=late), "errors<1%").word == "unsure"
+
+
+def test_nothing_follows_from_figures_that_are_in_doubt():
+    """The service was ill before: no advice on draining, but to make the fault again."""
+    ill = cost(record(lambda number, at: 0.1 if number % 5 == 0 else None), "errors<1%")
+    assert ill.doubts and ill.lost
+    told = [each.key for each in advice(FLEET, prepare("kill-task", FLEET, ASKED), ill)]
+    assert told == ["drill.advice.again"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from kirikae.console.kinds import read_project
 from kirikae.drill.acts import Ground
 from kirikae.drill.errors import TooDangerous
 from kirikae.drill.faults import Asked, prepare
+from kirikae.drill.fleet import _has_failed
 from tests.unit.test_drill_faults import FLEET
 
 PROJECT = """\
@@ -81,3 +82,23 @@ def test_an_outage_must_be_meant(tmp_path):
     with pytest.raises(TooDangerous, match="--i-mean-an-outage"):
         assert_lawful(scene(tmp_path), FLEET, ALL, False, False)
     assert_lawful(scene(tmp_path), FLEET, ALL, False, True)
+
+
+def test_a_service_whose_deployment_has_failed_is_not_broken_further(tmp_path):
+    """ECS would start no task in place of the one that was killed."""
+    failed = replace(FLEET, has_failed=True)
+    with pytest.raises(TooDangerous, match="--force-new-deployment"):
+        assert_lawful(scene(tmp_path), failed, KILL, False, True)
+
+
+@pytest.mark.parametrize(
+    ("states", "failed"),
+    [
+        ([("PRIMARY", "FAILED")], True),
+        ([("PRIMARY", "COMPLETED"), ("ACTIVE", "FAILED")], False),
+        ([], False),
+    ],
+)
+def test_only_the_newest_deployment_counts(states, failed):
+    deployments = [{"status": status, "rolloutState": state} for status, state in states]
+    assert _has_failed({"deployments": deployments}) is failed

@@ -129,14 +129,16 @@ def _too_small(rules: CapacityFile, instances: Sequence[Instance]) -> Iterator[S
 
 def _against(rules: CapacityFile, found: Sequence[Month]) -> Iterator[Said]:
     """What the comparison is worth: rules that break the limit are no choice."""
-    own, hand = found[0], found[1]
+    own = found[0]
+    hand = found[1]
     allowed = rules.bad_percent
     for each in (own, hand):
         if each.bad is not None and each.bad > allowed / 100:
             yield said(f"capacity.cost.{each.name}_over", bad=each.bad, allowed=allowed)
-    ways = own.way("fargate"), hand.way("fargate")
-    if ways[0] is not None and ways[1] is not None:
-        saved = ways[1].most - ways[0].most
+    ours = own.way("fargate")
+    by_hand = hand.way("fargate")
+    if ours is not None and by_hand is not None:
+        saved = by_hand.most - ours.most
         yield said(f"capacity.cost.{'less' if saved >= 0 else 'more'}", usd=abs(saved))
 
 

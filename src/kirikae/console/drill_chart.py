@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,8 +91,8 @@ class Frame:
         part = min(max(value / max(self.most, 1e-9), 0.0), 1.0)
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * part
 
-    def svg(self, title: str, names: Sequence[str], inside: Iterator[str]) -> str:
-        """The whole picture."""
+    def svg(self, title: str, names: Mapping[str, str], inside: Iterator[str]) -> str:
+        """The whole picture.  ``names``: of what is drawn -> as it is told."""
         told = html.escape(title)
         parts = [*self._ground(), *inside, *_legend(names)]
         return (
@@ -120,14 +120,21 @@ class Frame:
             yield f'<text x="{self.x(at) - 8:.1f}" y="{HEIGHT - 6}">{at:.0f} s</text>'
 
 
-def _legend(names: Sequence[str]) -> Iterator[str]:
-    for number, name in enumerate(names):
+def _legend(names: Mapping[str, str]) -> Iterator[str]:
+    for number, (name, told) in enumerate(names.items()):
         x = WIDTH - 90 * (len(names) - number)
-        yield f'<text x="{x}" y="16" style="fill:{_COLOURS[name]}">{name.replace("_", " ")}</text>'
+        fill = f"fill:{_COLOURS[name]}"
+        yield f'<text x="{x}" y="16" style="{fill}">{html.escape(told)}</text>'
 
 
-def bars(buckets: Buckets, title: str, shade: tuple[float, float] | None = None) -> str:
-    """Requests a second by verdict, the bad ones at the bottom."""
+def bars(
+    buckets: Buckets,
+    title: str,
+    shade: tuple[float, float] | None,
+    told: Callable[[str], str],
+) -> str:
+    """Requests a second by verdict, the bad ones at the bottom.  ``told``: a verdict's name, for
+    whoever reads it."""
     names = [name for name, counts in buckets.counts.items() if counts.any()]
     total = sum(buckets.counts.values(), np.zeros(buckets.many)) / buckets.step_s
     frame = Frame(buckets.seconds, float(total.max(initial=1.0)), "/s", shade)
@@ -139,7 +146,7 @@ def bars(buckets: Buckets, title: str, shade: tuple[float, float] | None = None)
             yield _stack(frame, buckets.step_s, floor, floor + values, _COLOURS[name])
             floor = floor + values
 
-    return frame.svg(title, names, drawn())
+    return frame.svg(title, {name: told(name) for name in names}, drawn())
 
 
 def _stack(
@@ -178,4 +185,4 @@ def lines(buckets: Buckets, title: str, shade: tuple[float, float] | None = None
                 f'points="{" ".join(points)}"/>'
             )
 
-    return frame.svg(title, list(buckets.latencies), drawn())
+    return frame.svg(title, {name: name for name in buckets.latencies}, drawn())

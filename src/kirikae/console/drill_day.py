@@ -133,7 +133,8 @@ def _rested(found: Scene, made: Made, patience_s: float) -> bool:
         if whole(seen, made.fleet):
             return True
         if seen != before:
-            moved, before = now, seen
+            moved = now
+            before = seen
         time.sleep(_LOOK_S)
     return False
 

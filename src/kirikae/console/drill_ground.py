@@ -146,6 +146,12 @@ def assert_lawful(
             f"{prepared.name} hits all of {fleet.service} ({len(fleet.tasks)} running task); give "
             f"it a second task first, or say {_OUTAGE}"
         )
+    if fleet.has_failed:
+        raise TooDangerous(
+            f"the newest deployment of {fleet.service} has failed: ECS starts no task in place of "
+            f"one that ends. Deploy it anew first (`aws ecs update-service --cluster "
+            f"{fleet.cluster} --service {fleet.service} --force-new-deployment`)"
+        )
     if found.project is not None and prepared.name != "kirikae-loss":
         _assert_no_open_act(found, found.project)
 

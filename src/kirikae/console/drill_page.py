@@ -133,7 +133,11 @@ def _pictures(
     shade: tuple[float, float] | None,
 ) -> Iterator[str]:
     buckets = buckets_of(record, verdicts)
-    yield bars(buckets, speech.say(said("drill.page.verdicts")), shade)
+
+    def told(name: str) -> str:
+        return speech.say(said(f"drill.page.of.{name}"))
+
+    yield bars(buckets, speech.say(said("drill.page.verdicts")), shade, told)
     yield lines(buckets, speech.say(said("drill.page.latency")), shade)
 
 

@@ -19,7 +19,7 @@ from kirikae.drill import agent
 from kirikae.drill.errors import CannotBeDone
 from kirikae.model.errors import KirikaeError
 
-_AGAIN_AFTER_S = (0.5, 1.0)
+_AGAIN_AFTER_S = (0.5, 1.0, 2.0)
 MARK = "kirikae.drill"
 """Label of containers in task definitions that a drill registered."""
 

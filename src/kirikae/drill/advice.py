@@ -17,7 +17,10 @@ _GOOD_CHECK_S = 15.0
 
 
 def advice(fleet: Fleet, prepared: Prepared, cost: Cost) -> Iterator[Said]:
-    """Nothing for a fault that nobody noticed."""
+    """Nothing for a fault that nobody noticed; nothing follows from figures that are in doubt."""
+    if cost.doubts:
+        yield said("drill.advice.again")
+        return
     if cost.recovery_s is None:
         yield said("drill.advice.not_recovered")
     if prepared.name in _POLITE and cost.lost:

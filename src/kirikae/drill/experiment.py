@@ -6,12 +6,13 @@ when it is undone.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from kirikae.drill.acts import Ground, carry_out
 from kirikae.drill.columns import Columns, Error, Record
 from kirikae.drill.engine import Settings, attack
+from kirikae.drill.errors import CannotBeDone
 from kirikae.drill.faults import Prepared
 from kirikae.drill.fleet import Fleet
 from kirikae.drill.plan import Plan, Stage, of_stages
@@ -32,6 +34,9 @@ from kirikae.model.errors import KirikaeError
 from kirikae.model.said import Said, said
 
 _LATELY_S = 5.0
+_OVERDUE_S = 2.0
+_BUSY_FOR_EACH_CORE = 4
+"""Processes that want each core of this machine: above that everything on it loses requests."""
 _JUDGED_LATELY = 20
 """So many requests at least, before a share of them stops anything."""
 
@@ -122,6 +127,15 @@ class _Course:
         return (time.monotonic_ns() - self.base_ns) / 1e9
 
     def _make(self, columns: Columns) -> None:
+        if self._too_bad(columns, self.experiment.slow_s or _OVERDUE_S):
+            self.trouble = CannotBeDone(
+                f"{self.prepared.name}: {self.standing.service} was not well before it: more than "
+                f"{self.experiment.stop_at:.0%} of the last {_LATELY_S:g} seconds' requests were "
+                "bad. Nothing was broken; look at the service first (`kirikae drill load`), or "
+                "say --stop-at 100"
+            )
+            columns.stop[0] = 1
+            return
         self.undoings.write(self.standing)
         self.began_s = self._now()
         try:
@@ -140,7 +154,7 @@ class _Course:
         assert self.began_s is not None
         if at >= self.began_s + self.experiment.lasts_s:
             self.end()
-        elif self._too_bad(columns):
+        elif self._too_bad(columns, self.experiment.slow_s):
             self.stopped = True
             self.timeline.append((self._now(), said("drill.fault.stopped")))
             self.end()
@@ -154,8 +168,8 @@ class _Course:
         self.undoings.undo(self.standing, lambda act: carry_out(self.ground, act))
         self.ended_s = self._now()
 
-    def _too_bad(self, columns: Columns) -> bool:
-        """Of what was due in the last seconds and has ended."""
+    def _too_bad(self, columns: Columns, overdue_s: float | None) -> bool:
+        """Of what was due in the last seconds, and has ended or waits for longer than that."""
         if self.experiment.stop_at is None:
             return False
         share = bad_lately(
@@ -163,6 +177,7 @@ class _Course:
             self.targets,
             self.experiment.slow_s,
             self.base_ns,
+            overdue_s,
         )
         return share is not None and share > self.experiment.stop_at
 
@@ -172,15 +187,22 @@ def bad_lately(
     targets: Sequence[Target],
     slow_s: float | None,
     base_ns: int,
+    overdue_s: float | None = None,
 ) -> float | None:
-    """Share of bad requests, while the load goes on; None: too few have ended."""
+    """Share of bad requests, while the load goes on; None: too few have ended.
+
+    ``overdue_s``: what was asked so long ago and has no answer is bad already.
+    """
     now = time.monotonic_ns()
     due = np.frombuffer(columns.due, np.int64)
     first = int(np.searchsorted(due, now - int(_LATELY_S * 1e9)))
     last = int(np.searchsorted(due, now))
     done = np.frombuffer(columns.done, np.int64)[first:last]
     ended = np.flatnonzero(done > 0) + first
-    if len(ended) < _JUDGED_LATELY:
+    overdue = 0
+    if overdue_s is not None:
+        overdue = int(((done == 0) & (due[first:last] < now - int(overdue_s * 1e9))).sum())
+    if len(ended) + overdue < _JUDGED_LATELY:
         return None
     part = _part(
         columns,
@@ -193,7 +215,8 @@ def bad_lately(
         targets,
         slow_s,
     )
-    return float(np.isin(verdicts, (Verdict.SLOW, Verdict.WRONG, Verdict.LOST)).mean())
+    bad = int(np.isin(verdicts, (Verdict.SLOW, Verdict.WRONG, Verdict.LOST)).sum())
+    return (bad + overdue) / (len(ended) + overdue)
 
 
 def _part(
@@ -219,6 +242,7 @@ def _part(
         began_ns=base_ns,
         wall=0.0,
         cores=(),
+        lacks=taken("lacks", np.uint8),
     )
 
 
@@ -298,7 +322,7 @@ def _cost(
     """None: the fault was never made."""
     if course.began_s is None or course.ended_s is None or course.trouble is not None:
         return None
-    return cost_of(
+    found = cost_of(
         record,
         targets,
         experiment.limits,
@@ -308,6 +332,15 @@ def _cost(
         experiment.slow_s,
         min(experiment.warm_s, experiment.before_s / 2),
     )
+    return replace(found, doubts=(*found.doubts, *_of_machine(fleet, os.getloadavg()[0])))
+
+
+def _of_machine(fleet: Fleet, load: float) -> Iterator[Said]:
+    """Where the service runs on this machine, too: what others do here hits it as the fault does.
+    ``load``: processes that want a core, in the mean of the last minute."""
+    cores = os.cpu_count() or 1
+    if load > _BUSY_FOR_EACH_CORE * cores and any(task.engine_id for task in fleet.tasks):
+        yield said("drill.doubt.machine", load=load, cores=cores)
 
 
 def standing_of(

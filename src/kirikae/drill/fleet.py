@@ -53,7 +53,8 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A service as it is before the fault.  ``container``: the main one's name.  ``rolls_back``: a
-    release that fails is taken back by ECS itself."""
+    release that fails is taken back by ECS itself.  ``has_failed``: its newest deployment has, and
+    ECS starts no task any more in place of one that ends."""
 
     cluster: str
     service: str
@@ -63,6 +64,7 @@ class Fleet:
     tasks: tuple[OneTask, ...]
     group: Group | None
     rolls_back: bool
+    has_failed: bool = False
 
     def one(self, number: int = 0) -> OneTask:
         """A task, the same one each time: the oldest comes first."""
@@ -105,6 +107,7 @@ def look(
         ),
         group=_group(aws, found),
         rolls_back=_rolls_back(found),
+        has_failed=_has_failed(found),
     )
 
 
@@ -120,6 +123,11 @@ def _main(definition: Mapping[str, Any], service: Mapping[str, Any]) -> str:
 def _rolls_back(service: Mapping[str, Any]) -> bool:
     breaker = service.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
     return bool(breaker.get("enable") and breaker.get("rollback"))
+
+
+def _has_failed(service: Mapping[str, Any]) -> bool:
+    newest = [each for each in service.get("deployments", ()) if each.get("status") == "PRIMARY"]
+    return bool(newest) and newest[0].get("rolloutState") == "FAILED"
 
 
 def _task(

@@ -171,7 +171,8 @@ def unlike(split: Sequence[Group]) -> tuple[str, str, float] | None:
     }
     if len(at) < 2:
         return None
-    slow, quick = max(at, key=at.__getitem__), min(at, key=at.__getitem__)
+    slow = max(at, key=at.__getitem__)
+    quick = min(at, key=at.__getitem__)
     times = at[slow] / at[quick]
     return (slow, quick, times) if times > _APART else None
 
