@@ -14,6 +14,7 @@ from kirikae.guard import limits as dated
 from kirikae.guard.checks import CHECKS, FARGATE, PROFILES, Asked, looked_at
 from kirikae.guard.errors import ObjectProblem
 from kirikae.guard.limits import limits
+from kirikae.guard.plainly import plain_of
 from kirikae.guard.reading import objects_in
 from kirikae.guard.seen import Outcome
 from kirikae.model.catalogue import load
@@ -366,3 +367,9 @@ def test_a_waiver_has_a_reason_and_an_end(folder):
     folder.joinpath("kirikae.yml").write_text(WAIVED.format(until="2020-01-01"))
     done = run("guard", "check", "task.json")
     assert done.exit_code == 6 and "FG04" in done.stderr
+
+
+def test_a_file_of_jsonnet_is_told_how_to_become_one_that_is_read():
+    """Not that its third line is no YAML."""
+    with pytest.raises(ObjectProblem, match=r"ecs render taskdef >task.json.*ecspresso.yml"):
+        plain_of("task.jsonnet", "local a = 1;\n{family: 'a'}")
