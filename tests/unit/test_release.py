@@ -684,7 +684,7 @@ RESTARTS = "1795878055.04 systemd[1]: Scheduled restart job, restart counter is 
 def test_what_the_service_said_goes_before_what_systemd_says(tmp_path, journal, logs_to, says):
     """That it started eleven times is no cause; a unit may write to a file of its own."""
     log = tmp_path / "puma.log"
-    log.write_text("boom (RuntimeError)\n")
+    log.write_text("boom (RuntimeError)\n" + "\tfrom /usr/bin/puma:25\n" * 8)
     host = Locally(tmp_path, journal, f"{logs_to}{log}\n" if logs_to else "")
     said = OnHost(host, "/srv/shop").last_words("systemctl restart shop nginx")
     assert said == f"; shop, nginx logged last: {says}"

@@ -63,16 +63,19 @@ RELEASE_ID=$id; export RELEASE_ID
 # of one that starts again and again ("Scheduled restart job") only where there is nothing else.
 _LAST_WORDS = """set -- $units
 for name do set -- "$@" -u "$name"; shift; done
-said=$(journalctl -n 60 --no-pager -q -o short-unix --no-hostname "$@" 2>/dev/null || true)
-own=$(printf '%s\\n' "$said" | grep -v '^[0-9.]* systemd\\[1\\]: ' | grep . | tail -n 5)
+# Without the lines of a trace below what was raised: Ruby's `from`, Java's and Node's `at`.
+calm() { grep . | grep -v -E '^[[:space:]]+(from|at) ' | tail -n 5; }
+said=$(journalctl -n 90 --no-pager -q -o short-unix --no-hostname "$@" 2>/dev/null || true)
+bare() { sed 's/^[0-9]\\{6,\\}\\.[0-9]* [^ ]*: //'; }
+own=$(printf '%s\\n' "$said" | grep -v '^[0-9.]* systemd\\[1\\]: ' | bare | calm)
 for name in $units; do
     [ -z "$own" ] || break
     file=$(systemctl cat "$name" 2>/dev/null \\
         | sed -n 's/^Standard\\(Output\\|Error\\)=\\(append\\|file\\|truncate\\)://p' | tail -n 1)
-    [ -f "$file" ] && own=$(tail -n 5 "$file" 2>/dev/null)
+    [ -f "$file" ] && own=$(tail -n 90 "$file" 2>/dev/null | calm)
 done
-[ -n "$own" ] || own=$(printf '%s\\n' "$said" | tail -n 5)
-printf '%s\\n' "$own" | sed 's/^[0-9]\\{6,\\}\\.[0-9]* [^ ]*: //'
+[ -n "$own" ] || own=$(printf '%s\\n' "$said" | bare | calm)
+printf '%s\\n' "$own"
 """
 _OF_SYSTEMD = re.compile(
     r"\b(?:systemctl|service)\b[^;&|\n]*?"
