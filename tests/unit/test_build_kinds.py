@@ -637,3 +637,12 @@ def test_a_start_script_is_told_to_become_a_unit():
     )
     with pytest.raises(NoSurvey, match=r"start script /etc/init\.d/mikan.*a unit of its own"):
         made(machine, ", services: {app: {unit: mikan.service}}")
+
+
+def test_a_service_without_subnets_is_told_before_aws_refuses_it():
+    """The note goes once they are given."""
+    found, given = made(own("/usr/bin/start_server --port 3000"))
+    assert not any("no `build.subnets`" in note for note in given.notes)
+    without = _PROJECT.replace("subnets: [subnet-1]", "folder: image/") % ""
+    written = plan(found, read_project(without, "k"))
+    assert any("no `build.subnets`" in note for note in written.notes)
