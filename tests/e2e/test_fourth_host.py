@@ -32,6 +32,7 @@ RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq 
  && systemctl disable nginx postgresql exim4 >/dev/null 2>&1; systemctl enable apache2 mosquitto >/dev/null 2>&1; \
     systemctl mask systemd-udevd.service systemd-modules-load.service sys-kernel-config.mount sys-kernel-debug.mount getty.target \
       console-getty.service systemd-networkd.service systemd-timesyncd.service >/dev/null 2>&1; mkdir -p ~/.ssh && chmod 700 ~/.ssh \
+ && printf 'echo "=== authorised users only ==="\\nset -e\\n' >~/.bashrc \
  && mkdir -p /srv/guestbook/public /var/lib/guestbook/uploads && chown -R www-data: /var/lib/guestbook \
  && sed -i 's#/var/www/html#/srv/guestbook/public#' /etc/apache2/sites-available/000-default.conf \
  && printf '<Directory /srv/guestbook/public>\\nRequire all granted\\n</Directory>\\nSetEnv GUESTBOOK_API_KEY {SECRET}\\n' >/etc/apache2/conf-enabled/guestbook.conf \

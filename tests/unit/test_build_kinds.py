@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,9 @@ def task(written, name="ecs-task-def.json"):
 
 def containers(written, name="ecs-task-def.json"):
     return {each["name"]: each for each in task(written, name)["containerDefinitions"]}
+
+
+_SCRIPT = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
 
 
 def host(**more):
@@ -233,6 +237,36 @@ def test_variables_stay_where_code_reads_none_in_a_way_that_is_known():
     machine.release("/srv/shop", {"app.psgi": "print $ENV{HAIKU};"})
     _, written = made(machine)
     assert {"name": "HAIKU", "value": "frog"} in containers(written)["app"]["environment"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("app.rb", "title = ENV.fetch 'TITLE'"),
+        ("app.rb", "title = ENV.key?('TITLE')"),
+        ("app.pl", "my $t = $ENV{TITLE};"),
+        ("app.pl", "my ($t) = @ENV{qw(TITLE)};"),
+        ("main.rs", 'let t = env::var("TITLE");'),
+        ("app.ex", 't = System.fetch_env!("TITLE")'),
+        ("config.php", "'title' => env('TITLE', 'x'),"),
+        ("server.js", "const { TITLE, ...more } = process.env;"),
+        ("app.py", "settings = dict(os.environ)"),
+        ("app.py", "t = getenv(name)"),
+    ],
+)
+def test_a_variable_that_code_may_read_is_kept(name, line):
+    """Also where the name stands in no way that is known; another one is read plainly."""
+    machine = own("/usr/bin/start_server --port 3000 -- plackup app.psgi", Environment="TITLE=frog")
+    machine.release("/srv/shop", {name: f"x = os.environ['OTHER']\n{line}"})
+    _, written = made(machine)
+    assert {"name": "TITLE", "value": "frog"} in containers(written)["app"]["environment"]
+
+
+def test_the_collector_sends_every_line_that_reads_a_variable():
+    """Whatever the rule would understand leaves the host in the first place."""
+    tokens = re.search(r"^TOKENS='(.*)'$", _SCRIPT, re.M)[1].replace("'\"'\"'", "'")
+    lines = ("ENV.fetch('A')", "$ENV{A}", 'env::var("A")', 'get_env("A")', "env('A')", "@ENV{A}")
+    assert [line for line in lines if not re.search(tokens, line)] == []
 
 
 def test_a_static_site_is_nginx_and_the_release():
@@ -702,3 +736,12 @@ def test_a_start_script_is_told_to_become_a_unit():
     )
     with pytest.raises(NoSurvey, match=r"start script /etc/init\.d/mikan.*a unit of its own"):
         made(machine, ", services: {app: {unit: mikan.service}}")
+
+
+def test_a_service_without_subnets_is_told_before_aws_refuses_it():
+    """The note goes once they are given."""
+    found, given = made(own("/usr/bin/start_server --port 3000"))
+    assert not any("no `build.subnets`" in note for note in given.notes)
+    without = _PROJECT.replace("subnets: [subnet-1]", "folder: image/") % ""
+    written = plan(found, read_project(without, "k"))
+    assert any("no `build.subnets`" in note for note in written.notes)

@@ -163,12 +163,15 @@ def test_without_a_survey_there_is_no_page(folder):
     assert "survey collect" in ran.json["message"]
 
 
-def test_the_page_is_written_once_it_is_asked_for(folder):
+def test_the_page_is_written_once_it_is_asked_for(folder, monkeypatch):
     """Neither a dry run nor JSON writes it; a place that cannot be written to is said."""
     shelf = Shelf(folder / ".kirikae" / "bundles")
     for host in ("web1", "web2"):
         shelf.put(host, bundle_text(host))
     assert run("report", "--dry-run").stdout == "would write decision-en.html\n"
+    monkeypatch.setenv("LANG", "ja_JP.UTF-8")
+    assert run("report", "--dry-run").stdout == "would write decision-ja.html\n"
+    monkeypatch.delenv("LANG")
     plain = run("report", "--lang", "ja", "--json").json
     assert plain["outcome"] == "done" and plain["language"] == "ja" and plain["takes"]
     assert run("report", "--dry-run", "--json").json["outcome"] == "dry run"

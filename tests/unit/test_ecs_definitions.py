@@ -244,6 +244,8 @@ def test_jsonnet_has_variables_imports_and_native_functions(tmp_path):
         "cpu": "256",
         "containerDefinitions": [{"name": "n", "image": "i", "command": ["hi", "other"]}],
     }
+    with pytest.raises(DefinitionProblem, match=r"give it: --ext-str cpu=TEXT, or --ext-code cpu="):
+        comparing.load_all(opened(tmp_path, {"NAME": "n"}, None, External({"stage": "a"})))
     with pytest.raises(DefinitionProblem, match=r"td.jsonnet: the environment variable NAME"):
         comparing.load_all(opened(tmp_path, {"IMAGE": "i"}, None, external))
 

@@ -483,6 +483,12 @@ CASES = [
         "NG",
         "would never move",
     ),
+    (
+        "RollingUpdate",
+        {"deploymentController": {"type": "CODE_DEPLOY"}},
+        "SKIP",
+        "CODE_DEPLOY moves",
+    ),
     ("RollingUpdate", {"desiredCount": 0}, "SKIP", "will start nothing"),
     ("RollingUpdate", {"desiredCount": ...}, "SKIP", "not in the file"),
     (

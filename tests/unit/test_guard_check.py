@@ -15,6 +15,7 @@ from kirikae.guard import limits as dated
 from kirikae.guard.checks import CHECKS, FARGATE, PROFILES, Asked, looked_at
 from kirikae.guard.errors import ObjectProblem
 from kirikae.guard.limits import limits
+from kirikae.guard.plainly import plain_of
 from kirikae.guard.reading import objects_in
 from kirikae.guard.seen import Outcome
 from kirikae.model.catalogue import load
@@ -453,3 +454,7 @@ def test_a_waiver_that_fits_nothing_is_told(folder):
     folder.joinpath("kirikae.yml").write_text(text)
     done = run("guard", "check", "task.json")
     assert done.exit_code == 6 and "other.privileged" in done.stderr
+def test_a_file_of_jsonnet_is_told_how_to_become_one_that_is_read():
+    """Not that its third line is no YAML."""
+    with pytest.raises(ObjectProblem, match=r"ecs render taskdef >task.json.*ecspresso.yml"):
+        plain_of("task.jsonnet", "local a = 1;\n{family: 'a'}")

@@ -195,7 +195,7 @@ def test_a_client_that_no_shell_could_read_is_told(monkeypatch):
 
 GREETS = """#!/bin/sh
 for word in "$@"; do last=$word; done
-exec sh -c 'echo "=== 関係者以外立入禁止 ==="; echo no newline | tr -d "\\n"; echo; set -e; eval "$0"' "$last"
+exec sh -c 'echo "=== 関係者以外 ==="; printf "no end"; set -e; eval "$0"' "$last"
 """
 
 

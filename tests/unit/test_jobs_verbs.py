@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kirikae.jobs.lint import Weight
@@ -159,3 +161,42 @@ def test_any_bytes_are_read(tmp_path):
     file.write_bytes(b"\xff\xfe* * * * * x\n0 1 * * * \xe3\x81\n")
     ran = run("jobs", "lint", str(file), "--json")
     assert ran.exit_code == 6 and ran.json["ignored"]
+
+
+CRON_D = """* * * * *  mikan  cd /srv/mikan && bin/tick
+0 3 * * *  root flock -n /run/x /srv/mikan/bin/stock
+"""
+
+
+def test_a_file_of_cron_d_that_lies_elsewhere_is_not_wrapped_with_its_users(tmp_path):
+    """The guard would have stood in the place of the user, and the user in the command's."""
+    file = tmp_path / "mikan"
+    file.write_text(CRON_D)
+    told = run("jobs", "lint", str(file))
+    assert told.exit_code == 6 and ":1: `mikan` looks like the user" in told.stdout
+    asked = run("jobs", "wrap", str(file), "--zone", "Asia/Tokyo")
+    assert asked.exit_code == 2 and "say `--system` if it does" in asked.stderr
+    wrapped = run("jobs", "wrap", str(file), "--zone", "Asia/Tokyo", "--system")
+    assert re.search(r"^\+\* .* mikan +/usr/local/bin/kirikae-guard", wrapped.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "php /srv/shop/artisan schedule:run",
+        "sudo php x.php",
+        "nice -n 10 tar cf x y",
+        "cd /srv && x",
+        "nginx -s reopen",
+        "/srv/x root",
+        "env A=b php x",
+        "certbot renew",
+        "deploy --now",
+        "root",
+    ],
+)
+def test_what_a_person_s_own_crontab_has_is_no_user(command, tmp_path):
+    """No question is asked of a crontab without a column of users."""
+    file = tmp_path / "mine"
+    file.write_text(f"5 4 * * * {command}\n")
+    assert "looks like the user" not in run("jobs", "lint", str(file)).stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -646,7 +647,48 @@ def test_what_the_service_logged_last_is_told_without_a_terminal_s_orders():
     host = Logging(b"Error: Cannot find module 'express'\n\x1b[31mexit 1\n")
     said = OnHost(host, "/srv/shop").last_words("systemctl restart shop")
     assert said == "; shop logged last: Error: Cannot find module 'express' | exit 1"
-    assert "-u shop" in host.scripts[0]
+    assert "units=shop" in host.scripts[0]
+
+
+class Locally:
+    """A host that is this one, with a journal and units of its own."""
+
+    name = "web1"
+
+    def __init__(self, folder, journal, unit):
+        self.folder = folder
+        for name, text in (("journalctl", journal), ("systemctl", unit)):
+            (folder / f"{name}.said").write_text(text)
+            program = folder / name
+            program.write_text(f'#!/bin/sh\necho "$*" >>{folder}/asked\ncat {folder}/{name}.said\n')
+            program.chmod(0o755)
+
+    def run(self, script, **_):
+        path = f"{self.folder}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["sh", "-s"], input=script.encode(), env={"PATH": path}, capture_output=True, check=True
+        ).stdout
+
+
+RESTARTS = "1795878055.04 systemd[1]: Scheduled restart job, restart counter is at 11.\n"
+
+
+@pytest.mark.parametrize(
+    ("journal", "logs_to", "says"),
+    [
+        (f"1795878055.03 puma[9]: boom: no such key\n{RESTARTS * 30}", "", "boom: no such key"),
+        (RESTARTS * 9, "StandardOutput=append:", "boom (RuntimeError)"),
+        (RESTARTS, "", "Scheduled restart job, restart counter is at 11."),
+    ],
+)
+def test_what_the_service_said_goes_before_what_systemd_says(tmp_path, journal, logs_to, says):
+    """That it started eleven times is no cause; a unit may write to a file of its own."""
+    log = tmp_path / "puma.log"
+    log.write_text("boom (RuntimeError)\n" + "\tfrom /usr/bin/puma:25\n" * 8)
+    host = Locally(tmp_path, journal, f"{logs_to}{log}\n" if logs_to else "")
+    said = OnHost(host, "/srv/shop").last_words("systemctl restart shop nginx")
+    assert said == f"; shop, nginx logged last: {says}"
+    assert "-u shop -u nginx" in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize("said", [b"", HostSilent("web1 is off"), CommandFailed("no", 1, "")])

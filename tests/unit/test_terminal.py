@@ -317,3 +317,11 @@ def test_the_help_of_a_group_cuts_no_sentence(group):
     assert "..." not in shown
     for verb in command.commands.values():
         assert "".join((verb.help or "").split("\n\n")[0].split()) in shown
+
+
+@pytest.mark.parametrize("verb", ["status", "explain"])
+def test_of_a_move_that_never_began_the_reader_s_language_says_so(folder, verb):
+    """With the way on; exit code 2, as nothing stands in the journal."""
+    told = run("move", verb, "earth", "--lang", "ja")
+    assert told.exit_code == 2 and "移行 earth はまだ始まっていません" in told.stderr
+    assert "`kirikae move plan earth` shows what it would take" in run("move", verb, "earth").stderr

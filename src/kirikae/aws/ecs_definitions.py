@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from kirikae.aws.errors import AwsRefused
+from kirikae.aws.errors import AwsRefused, NotThere
 from kirikae.aws.session import Aws, told
 
 Plain = dict[str, Any]
 _GONE = "INACTIVE"
+_NO_CLUSTER = "ClusterNotFoundException"
 
 
 def service(aws: Aws, cluster: str, name: str) -> Plain | None:
-    """With tags, also one that is draining; None: there is none, or it is INACTIVE."""
-    with told():
-        answer = aws.client("ecs").describe_services(
-            cluster=cluster, services=[name], include=["TAGS"]
-        )
+    """With tags, also one that is draining; None: there is none, or it is INACTIVE.  Raises
+    NotThere for a cluster that is none."""
+    try:
+        with told():
+            answer = aws.client("ecs").describe_services(
+                cluster=cluster, services=[name], include=["TAGS"]
+            )
+    except AwsRefused as error:
+        if error.code != _NO_CLUSTER:
+            raise
+        says = f"there is no cluster {cluster} in this account and region; correct one of them"
+        raise NotThere("DescribeServices", error.code, says) from error
     found = [each for each in answer["services"] if each["status"] != _GONE]
     return dict(found[0]) if found else None
 

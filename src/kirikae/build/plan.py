@@ -96,6 +96,11 @@ def _notes(facts: Facts) -> Iterator[str]:
                 f"{one.unit} hands mail to a server on its own host (ML01): write `relay` into "
                 "`build.sidecars`, or let it speak to the relay of your mail provider"
             )
+    if not project.build.subnets:
+        yield (
+            "no `build.subnets`: ECS makes no service without one; give those of the tasks, in two "
+            "zones, and their `build.security_groups`"
+        )
     yield from _of_the_front(facts)
     yield from distributions.notes_on(facts.workload, project.build)
     if project.build.terraform is not None and not project.build.security_groups:

@@ -57,4 +57,6 @@ def live(file: str, dialect: str, system: bool | None, speech: Speech) -> Cronta
     if crontab.table.ignored:
         lines = [fault.line for fault in crontab.table.faults]
         raise NoCrontab(speech.say(said("jobs.wrap.ignored", file=file, lines=lines)))
+    if crontab.users:
+        raise NoCrontab(speech.say(said("jobs.wrap.users", file=file, line=crontab.users[0])))
     return crontab

@@ -12,7 +12,7 @@ from kirikae.console.completion import MOVES
 from kirikae.console.context import open_desk
 from kirikae.console.driving import drive_on, start, step
 from kirikae.console.here import Answer, Here
-from kirikae.console.notices import explain
+from kirikae.console.notices import begun, explain
 from kirikae.console.options import DRY, JSON, LANG, STREAM
 from kirikae.console.orders import Complain
 from kirikae.console.outlook import outlook, standing
@@ -63,8 +63,10 @@ def plan(here: Here, name: str, lang: str | None) -> Answer:
 def status(here: Here, name: str, lang: str | None) -> Answer:
     """Where the move stands, who drives it, and whether the old side can take all of it now."""
     desk = open_desk(here, name)
-    found = standing(desk)
-    lines = found.lines(Speech(here.language(lang), desk.kind.name))
+    speech = Speech(here.language(lang), desk.kind.name)
+    with begun(name, speech):
+        found = standing(desk)
+    lines = found.lines(speech)
     return Answer(found.to_plain(), lines, found.exit)
 
 
@@ -164,9 +166,11 @@ def history(here: Here, name: str, as_json: bool, lang: str | None) -> Answer:
 def explain_move(here: Here, name: str, lang: str | None) -> Answer:
     """Why the move stands where it stands, in one sentence that everybody understands."""
     desk = open_desk(here, name)
-    found = desk.journal.read(name)
+    speech = Speech(here.language(lang), desk.kind.name)
+    with begun(name, speech):
+        found = desk.journal.read(name)
     look = look_at(desk, found)
-    sentence = explain(Speech(here.language(lang), desk.kind.name), found, look.evidence)
+    sentence = explain(speech, found, look.evidence)
     held = Speech().say(held_in_words(found))
     plain = {**shown(found, look.evidence, look.wait), "says": sentence}
     return Answer({**plain, "waits_for": held or plain["waits_for"]}, (sentence,))

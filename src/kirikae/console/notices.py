@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kirikae.console.speech import Speech
@@ -10,6 +11,7 @@ from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import Said, said
 from kirikae.move.engine import Waits
+from kirikae.move.errors import UnknownMove
 from kirikae.move.kind import Told
 
 
@@ -100,6 +102,16 @@ class Announcer:
             said("console.interrupted.somebody", name=move.name, share=move.share)
         )
         return Notice(verdict, "", "")
+
+
+@contextmanager
+def begun(name: str, speech: Speech) -> Iterator[None]:
+    """That a move was never started is told in the reader's language.  Raises UnknownMove."""
+    try:
+        yield
+    except UnknownMove as error:
+        says = speech.say(speech.of_kind("explain.unstarted", name=name))
+        raise UnknownMove(says) from error
 
 
 def explain(speech: Speech, move: Move, evidence: Evidence | None) -> str:

@@ -10,22 +10,15 @@ from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.decision import facts_of
 from kirikae.console.decision_page import page
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.options import DRY, YEN
+from kirikae.console.options import DRY, LANG, YEN
 from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import UsageProblem
-from kirikae.model.said import LANGUAGES, Language
 from kirikae.model.shown import clean
 
 
 @click.command()
-@click.option(
-    "--lang",
-    type=click.Choice(LANGUAGES),
-    default="en",
-    show_default=True,
-    help="The language of the page.",
-)
+@LANG
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,7 +31,7 @@ from kirikae.model.shown import clean
 @click.pass_obj
 def report(
     here: Here,
-    lang: Language,
+    lang: str | None,
     out: Path | None,
     as_json: bool,
     yen_per_dollar: float | None,
@@ -48,8 +41,8 @@ def report(
     costs, the risks."""
     here.assert_may_change("report", dry_run or as_json)
     facts = facts_of(here, yen_per_dollar)
-    speech = Speech(lang)
-    target = out or Path(f"decision-{lang}.html")
+    speech = Speech(here.language(lang))
+    target = out or Path(f"decision-{speech.language}.html")
     plain = facts.to_plain(speech)
     told = doubts(facts.project, facts.day, facts.findings)
     if dry_run:

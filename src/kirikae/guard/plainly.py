@@ -41,6 +41,11 @@ _Constructor.add_multi_constructor("!", _function)
 
 def plain_of(name: str, text: str) -> Any:
     """Raises ObjectProblem."""
+    if name.endswith((".jsonnet", ".libsonnet")):
+        raise ObjectProblem(
+            f"{name}: Jsonnet is not evaluated here; `kirikae ecs render taskdef >task.json` does "
+            "that: name task.json, or the ecspresso.yml that names the file"
+        )
     first = text.lstrip()[:1]
     try:
         is_json = first in ("{", "[")

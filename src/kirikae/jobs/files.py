@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,20 @@ from kirikae.model.crontab.zones import Zone
 
 STANDARD_INPUT = "-"
 _MOST_BYTES = 16_000_000
+_USER = re.compile(r"[a-z_][a-z0-9_-]*")
+_USERS = frozenset(("root", "www-data", "nobody", "apache", "ec2-user", "ubuntu", "deploy"))
+"""Of distributions and of habit; none of them is a program."""
+_BEFORE_OTHERS = frozenset(
+    ("sudo", "nice", "ionice", "env", "exec", "time", "nohup", "setsid", "chronic", "command", "if")
+)
+"""Programs that begin another one."""
+_BEGINS_COMMANDS = frozenset(
+    (
+        *("cd", "[", "test", "nice", "ionice", "flock", "timeout", "env", "sh", "bash", "perl"),
+        *("php", "python", "python3", "ruby", "node", "tar", "find", "curl", "wget", "rsync"),
+    )
+)
+"""No program but those above takes one of these as its first argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,9 @@ class Crontab:
     table: Table
     unread: bool = False
     text: str = ""
+    users: tuple[int, ...] = ()
+    """Lines whose command seems to begin with a user, although the file's place says that none
+    stands there."""
 
 
 def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
@@ -32,7 +50,22 @@ def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
     path = Path(named)
     unread = _in_cron_d(path) and not is_read_in_cron_d(path.name)
     text = read_text(named)
-    return Crontab(named, table_of(named, text, dialect, system), unread, text)
+    table = table_of(named, text, dialect, system)
+    return Crontab(named, table, unread, text, perhaps_users(table) if system is None else ())
+
+
+def perhaps_users(table: Table) -> tuple[int, ...]:
+    """A file of cron.d that was copied elsewhere is read as one without users: its commands then
+    begin with `root` and the like, or with a word before what only a command begins with."""
+    return tuple(entry.line for entry in table.written if not entry.user and _told(entry.command))
+
+
+def _told(command: str) -> bool:
+    words = command.split()
+    if len(words) < 2 or words[0] in _BEFORE_OTHERS or not _USER.fullmatch(words[0]):
+        return False
+    known = words[0] in _USERS and not words[1].startswith("-")
+    return known or words[1] in _BEGINS_COMMANDS
 
 
 def _in_cron_d(path: Path) -> bool:

@@ -67,6 +67,11 @@ def _of_file(crontab: Crontab) -> Iterator[Note]:
             Weight.LOST,
             said("jobs.lint.unread"),
         )
+    if crontab.users:
+        line = crontab.users[0]
+        entry = next(each for each in table.written if each.line == line)
+        says = said("jobs.lint.perhaps_user", word=entry.command.split()[0])
+        yield Note(line, entry.text, Weight.LOST, says)
     if table.ignored:
         lines = [fault.line for fault in table.faults]
         says = said("jobs.lint.ignored", lines=lines, n=len(table.written))

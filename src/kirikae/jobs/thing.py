@@ -18,7 +18,7 @@ from kirikae.jobs import telling
 from kirikae.jobs.counting import Count, Seen, Window, counted
 from kirikae.jobs.cronlog import Logged, read_log
 from kirikae.jobs.errors import LedgerAway, NoCrontab, NoTable, NotPrepared, StillRuns
-from kirikae.jobs.files import read_text, zone_of
+from kirikae.jobs.files import perhaps_users, read_text, zone_of
 from kirikae.jobs.groups import Ladder, ladder, locks_of
 from kirikae.jobs.job import Firing, Overlap, Owner
 from kirikae.jobs.ledger import Ledger
@@ -104,6 +104,13 @@ class JobsThing:
             raise NoCrontab(
                 f"cron ignores {settings.crontab} as a whole because of line {lines}: "
                 f"`kirikae jobs lint {settings.crontab}` says why"
+            )
+        users = perhaps_users(table) if settings.system is None else ()
+        if users:
+            raise NoCrontab(
+                f"{settings.crontab}:{users[0]}: the command seems to begin with a user, as in a "
+                "file of cron.d: write `system: true` below the move if it does, else "
+                "`system: false`"
             )
         return _Tab(
             table,

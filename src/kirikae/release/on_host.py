@@ -59,7 +59,24 @@ _HOOK = """set -eu
 cd "$root/releases/$id"
 RELEASE_ID=$id; export RELEASE_ID
 """
-_LAST_WORDS = "journalctl -n 5 --no-pager -o cat $units 2>/dev/null || true"
+# What the service itself said, in the journal or in the file that its unit names; what systemd says
+# of one that starts again and again ("Scheduled restart job") only where there is nothing else.
+_LAST_WORDS = """set -- $units
+for name do set -- "$@" -u "$name"; shift; done
+# Without the lines of a trace below what was raised: Ruby's `from`, Java's and Node's `at`.
+calm() { grep . | grep -v -E '^[[:space:]]+(from|at) ' | tail -n 5; }
+said=$(journalctl -n 90 --no-pager -q -o short-unix --no-hostname "$@" 2>/dev/null || true)
+bare() { sed 's/^[0-9]\\{6,\\}\\.[0-9]* [^ ]*: //'; }
+own=$(printf '%s\\n' "$said" | grep -v '^[0-9.]* systemd\\[1\\]: ' | bare | calm)
+for name in $units; do
+    [ -z "$own" ] || break
+    file=$(systemctl cat "$name" 2>/dev/null \\
+        | sed -n 's/^Standard\\(Output\\|Error\\)=\\(append\\|file\\|truncate\\)://p' | tail -n 1)
+    [ -f "$file" ] && own=$(tail -n 90 "$file" 2>/dev/null | calm)
+done
+[ -n "$own" ] || own=$(printf '%s\\n' "$said" | bare | calm)
+printf '%s\\n' "$own"
+"""
 _OF_SYSTEMD = re.compile(
     r"\b(?:systemctl|service)\b[^;&|\n]*?"
     r"\b(?:try-)?(?:reload|restart)(?:-or-restart)?\s+([^;&|\n]+)"
@@ -149,14 +166,14 @@ class OnHost:
         self.host.run(f"set -e\n{command}\n")
 
     def last_words(self, command: str) -> str:
-        """The newest five lines that the units which this command reloads have logged, told as the
-        end of a sentence; empty where the host does not say."""
+        """The newest five lines that the units which this command reloads have written, told as
+        the end of a sentence; empty where the host does not say."""
         units = units_in(command)
         if not units:
             return ""
-        asked = " ".join(f"-u {unit}" for unit in units)
+        asked = shlex.quote(" ".join(units))
         try:
-            said = self.host.run(f"units={shlex.quote(asked)}\n{_LAST_WORDS}")
+            said = self.host.run(f"units={asked}\n{_LAST_WORDS}")
         except (CommandFailed, HostSilent):
             return ""
         lines = [clean(line) for line in said.decode(errors="replace").splitlines() if line.strip()]

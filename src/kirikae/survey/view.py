@@ -44,11 +44,18 @@ KEPT = 8
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
-    r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\(|Getenv\(|ENV(?:\.fetch)?\s*[\[(]"
-    r"|_ENV\[|process\.env\[)\s*[\"']([A-Za-z_][A-Za-z0-9_]*)[\"']"
-    r"|process\.env\.([A-Za-z_][A-Za-z0-9_]*)",
+    r"(?:environ(?:\.\w+)?\s*[\[(]|getenv\s*\(|Getenv\(|ENV(?:\.\w+\??)?\s*[\[( ]|ENV\{"
+    r"|_ENV\[|process\.env\[|env::var\w*\(|(?:get|fetch)_env!?[( ]|\benv\("
+    r"|GetEnvironmentVariable\()\s*[\"']([A-Za-z_][A-Za-z0-9_]*)[\"']"
+    r"|(?:process\.env\.|\$ENV\{)([A-Za-z_][A-Za-z0-9_]*)",
 )
-"""Code reads an environment variable, as Python, PHP, Ruby, Go and Node write it."""
+"""Code reads an environment variable, as Python, PHP, Ruby, Perl, Go, Node, Rust, Elixir and C#
+write it."""
+_READS_SOMEHOW = re.compile(
+    r"^(?!\s*(?:import|from|use|require)\b)"
+    r".*(?:\benviron\b|\bgetenv\b|\bENV\b|\bprocess\.env\b|\bGetenv\b|\benv::var|\w+_env\()"
+)
+"""Of such a line a name may come from anywhere: a list, a parameter, a pattern."""
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
 _BY_THE_RUNTIME = re.compile(
@@ -338,6 +345,13 @@ class View:
                 name = match[1] or match[2]
                 found[name].append(self.quote(line))
         return found
+
+    def reads_somehow(self, code: Code) -> bool:
+        """Whether it reads variables whose names cannot be told from the line: then nobody knows
+        which ones it does not read."""
+        return any(
+            _READS_SOMEHOW.match(line.text) and not READS.search(line.text) for line in code.lines
+        )
 
     # --- configuration
 

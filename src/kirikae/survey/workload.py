@@ -290,7 +290,8 @@ def _environment(
     view = views[0]
     code = view.code_of(service)
     # Code that asks for none by any way that we know (Perl, a binary) says nothing of them.
-    reads = view.reads(code) or None if code else None
+    known = code is not None and not view.reads_somehow(code)
+    reads = (view.reads(code) or None) if code is not None and known else None
     declared = view.environment(service)
     variables = {variable.name: variable for variable in configured.variables}
     variables |= {

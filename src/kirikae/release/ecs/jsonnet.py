@@ -3,6 +3,7 @@ functions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from kirikae.model.errors import KirikaeError
 from kirikae.release.errors import DefinitionProblem
+
+_NO_VARIABLE = re.compile(r"Undefined external variable: (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,14 @@ def evaluated(path: Path, natives: Mapping[str, Native], external: External) -> 
             )
         )
     except RuntimeError as error:
-        why = "; ".join([*map(str, raised), _in_lines(str(error))])
+        why = "; ".join([*map(str, raised), _in_lines(str(error)), *_given_by(str(error))])
         raise DefinitionProblem(f"{path}: {why}") from error
+
+
+def _given_by(message: str) -> list[str]:
+    """What to do about an external variable that nobody gave."""
+    found = _NO_VARIABLE.search(message)
+    return [f"give it: --ext-str {found[1]}=TEXT, or --ext-code {found[1]}=CODE"] if found else []
 
 
 def _in_lines(message: str) -> str:

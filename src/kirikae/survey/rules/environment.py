@@ -118,7 +118,7 @@ def _may_read(
     """True also where the code was not read: a variable is called unused only when that was
     seen."""
     code = view.code_of(service)
-    return code is None or name in view.reads(code)
+    return code is None or name in view.reads(code) or view.reads_somehow(code)
 
 
 def paths_of_this_host(view: View) -> Findings:

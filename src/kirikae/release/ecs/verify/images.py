@@ -109,7 +109,7 @@ def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], 
     except urllib.error.HTTPError as error:
         return _refused(name, error)
     except (OSError, ValueError) as error:
-        return skipped("registry_silent", registry=image.registry, why=str(error))
+        return skipped("registry_silent", registry=image.registry, why=_why(error))
     return _fits(
         name,
         manifest,
@@ -138,6 +138,12 @@ def _in_ecr(
         manifest,
         platform,
     )
+
+
+def _why(error: Exception) -> str:
+    """In words: urllib wraps what the system said."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 def _refused(name: str, error: urllib.error.HTTPError) -> Reply:

@@ -250,6 +250,9 @@ def _providers(bench: Bench, names: Sequence[str]) -> Reply:
 def _can_move(bench: Bench) -> Reply:
     """Whether the percentages leave room to start or to stop one task (Amazon ECS developer guide,
     rolling update)."""
+    mover = (bench.service.get("deploymentController") or {}).get("type", "ECS")
+    if mover != "ECS":
+        return skipped("moved_by_another", mover=mover)
     desired = bench.service.get("desiredCount")
     settings = bench.service.get("deploymentConfiguration") or {}
     if bench.service.get("schedulingStrategy") == "DAEMON" or not isinstance(desired, int):
