@@ -1,14 +1,15 @@
 """How often kirikae's judge backs a healthy side out, kind by kind, and what so many runs exclude.
 
-``python benchmarks/bound.py --keep FILE --for 600 --part 1/2``, and ``--part 2/2`` beside it, add to
-the same file; every kind gets its next run before any gets two, so that whenever it is stopped all
-have as many.  ``--for 0`` shows what was measured.  Worlds and seeds as in
+``python benchmarks/bound.py --keep FILE --for 600 --part 1/2``, and ``--part 2/2`` beside it, add
+to the same file; every kind gets its next run before any gets two, so that whenever it is stopped
+all have as many.  ``--for 0`` shows what was measured.  Worlds and seeds as in
 ``benchmarks/realistic.py``; no peers, and a horizon of its own: a false back-out that came later
 than ``--hours`` is not counted, and the table says how long the runs were.
 
 Beside what was backed out stands how near the others came: the largest evidence of harm of any run,
 and how many reached a tenth of what backs out.  A judge that keeps its promise lets at most one of
-ten get there, so that a kind that strays is seen long before it has been run 300 times.
+ten get there, so that a kind that strays is seen long before it has been run 300 times.  Where
+another mix holds it, evidence is large and nothing is backed out: such a kind rests on that guard.
 """
 
 from __future__ import annotations
