@@ -55,6 +55,7 @@ class Climb(NamedTuple):
     ``minutes``, ``exposed``: from the first step on, and requests that the new side answered.
     ``reached``: the share when it ended.
     ``reason``: why it ended, or what it waits for.
+    ``peak``: the largest log evidence of harm that it saw; it is backed out from log 100 on.
     """
 
     end: End
@@ -62,11 +63,13 @@ class Climb(NamedTuple):
     exposed: int
     reached: int
     reason: str = ""
+    peak: float = 0.0
 
 
 class Climber(Protocol):
     share: int
     reason: str
+    peak: float
 
     def before(self, past: Callable[[], Sequence[Answers]]) -> None:
         """The old side's past, minute by minute, for who asks for it."""
@@ -86,10 +89,10 @@ def climb(climber: Climber, world: World, horizon: int) -> Climb:
         exposed += minute.new.requests
         end = climber.take(BEFORE + t, minute)
         if end is not None:
-            return Climb(end, t + 1, exposed, share, climber.reason)
+            return Climb(end, t + 1, exposed, share, climber.reason, climber.peak)
         if climber.share != share:
             since = t + 1
-    return Climb(End.OPEN, horizon, exposed, climber.share, climber.reason)
+    return Climb(End.OPEN, horizon, exposed, climber.share, climber.reason, climber.peak)
 
 
 # --- ours
@@ -114,6 +117,7 @@ class Kirikae:
         self._dispersion: dict[str, float] = {}
         self.share = self._plan[0]
         self.reason = ""
+        self.peak = 0.0
 
     def before(self, past: Callable[[], Sequence[Answers]]) -> None:
         minutes = past()
@@ -136,6 +140,7 @@ class Kirikae:
         look = self._trial.look(self._batch(t, minute))
         self._recent.append(minute.old)
         self.reason = look.reason.key
+        self.peak = max(self.peak, look.log_e["harm"])
         if look.verdict is Verdict.FAIL:
             return End.OUT
         if look.verdict is not Verdict.PASS:
@@ -179,6 +184,7 @@ class _Stepping:
     """Steps up the plan and is promoted after its last step up to 50%."""
 
     reason = ""
+    peak = 0.0
 
     def __init__(self, plan: Sequence[int]) -> None:
         self._ahead = [share for share in plan if share <= HALF]

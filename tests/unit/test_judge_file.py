@@ -118,6 +118,21 @@ def test_probes_of_the_new_side_alone_are_not_said_to_differ_from_the_old_ones()
     assert "on the new side only" in says(last(asked, asked))
 
 
+def test_probes_of_both_sides_may_stand_in_lines_of_other_times():
+    """The old side is asked in one second and the new one in the next: its row goes on, until the
+    old side fails as well."""
+
+    def last(old: int) -> Look:
+        lines = []
+        for t in range(0, 12, 2):
+            lines += [line(t, probe_failed=old), line(t, "new")]
+            lines += [line(t + 1), line(t + 1, "new", probe_failed=3)]
+        return judged(lines)[-1]
+
+    assert last(0).verdict == "fail"
+    assert last(2).verdict != "fail"
+
+
 def test_harm_that_may_be_another_mix_waits_until_enough_have_asked():
     """Newcomers ask more and fail more: of 250 requests nobody knows yet whether it is they; what
     is plain by the square of the bar is told at once."""

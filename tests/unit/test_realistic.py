@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, pvariance
 
 import pytest
+from benchmarks.bound import at_most, line_of, measure
 from benchmarks.climbers import (
     PEERS,
     ArgoExample,
@@ -203,3 +204,25 @@ def test_every_realistic_scenario(name: str) -> None:
     held = sum(n for reason, n in row.reasons.items() if reason in scenario.holds)
     assert not row.false, row
     assert not scenario.harmful or row.out + held == row.runs, row
+
+
+@pytest.mark.parametrize(
+    ("out", "runs", "rate"),
+    [(0, 300, 0.00994), (0, 20, 0.1391), (1, 60, 0.0767), (3, 300, 0.0256), (5, 5, 1.0)],
+)
+def test_what_so_many_runs_do_not_exclude(out: int, runs: int, rate: float) -> None:
+    """Clopper and Pearson's one-sided bounds of 95%, such as R's binom.test gives them."""
+    assert at_most(out, runs) == pytest.approx(rate, rel=0.01)
+
+
+def test_kinds_are_measured_in_turn_and_go_on(tmp_path: Path) -> None:
+    """What is kept is not run again; how near a run came is told."""
+    scenarios = [each for each in everything() if each.name in ("independent", "30/s")]
+    kept = tmp_path / "kept"
+    found = measure(scenarios, range(2), "t", 1, Kept(kept))
+    again = measure(scenarios, range(2), "t", 1, Kept(kept, until=0.0))
+    assert found == again and [len(each) for each in found.values()] == [2, 2]
+    names = [line.split('"')[1] for line in kept.read_text().splitlines()]
+    assert [name.split("/")[-2] for name in names] == ["0", "0", "1", "1"]
+    near = [Climb(End.OUT, 9, 9, 10, peak=4.7), Climb(End.DONE, 9, 9, 10, peak=2.4)]
+    assert "1 of 2 out, at most 97.47%; 2 reached 10, the largest 110" in line_of("x", near)

@@ -142,6 +142,53 @@ def test_what_figures_no_longer_tell_of_is_proven_no_more():
     assert (verdicts[59].verdict, verdicts[-1].verdict) == (Verdict.PASS, Verdict.PASS)
 
 
+@pytest.mark.parametrize("of_ten", [1, 5, 8])
+@pytest.mark.parametrize("what", ["rejected", "within"])
+def test_figures_that_tell_of_it_now_and_then_pass_nothing(what: str, of_ten: int) -> None:
+    """4xx, or times at the file's own bounds, are told in some batches of ten: what is bad in the
+    others is not seen, and the batches that tell prove nothing of it."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    within = {0.05: 9000, 0.1: 15_000, 0.3: 28_500, 0.5: 29_700}
+    whole = Arm(30_000, 30, None, within, rejected=600)
+    less = whole._replace(**{what: None if what == "rejected" else {}})
+    found = []
+    for t in range(120):
+        new = whole if t < 40 or t % 10 < of_ten else less
+        found.append(trial.look(batch(t * MINUTE, 500, whole, new)))
+    assert found[39].verdict is Verdict.PASS
+    assert {look.verdict for look in found[60:]} == {Verdict.UNSURE}
+    assert found[-1].reason.key == "traffic.no_longer_told"
+
+
+def test_a_gap_of_seconds_in_a_day_of_figures_is_soon_forgotten():
+    """One period without 4xx, of ten minutes: it holds, and the next one that tells goes on."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    found = []
+    for t in range(120):
+        arm = Arm(3000, 3, rejected=None if t == 100 else 60)
+        found.append(trial.look(batch(t * MINUTE, 500, arm, arm)).verdict)
+    assert found[99:103] == [Verdict.PASS, Verdict.UNSURE, Verdict.PASS, Verdict.PASS]
+
+
+@pytest.mark.parametrize(("per_s", "errors"), [(1, 0.03), (3, 0.04), (10, 0.01)])
+def test_at_the_whole_a_small_service_is_not_held_to_luck(per_s: int, errors: float) -> None:
+    """An hour at 95% of a few requests a second shows some twenty errors of the old side: the new
+    one is not worse because those were few; three times as many are found all the same."""
+    ends = {1.0: [], 3.0: []}
+    for times, found in ends.items():
+        for seed in range(8):
+            trial = Trial(Margins(), PLAN)
+            for each in minutes(seed, 60, 950, errors, rps=per_s):
+                trial.look(each)
+            rng = random.Random(f"{seed}/{times}")
+            for t in range(60, 180):
+                n = 60 * per_s
+                new = Arm(n, binomial(rng, n, errors * times))
+                last = trial.look(batch(t * MINUTE, 1000, Arm(), new, step=4))
+            found.append(last.verdict is Verdict.FAIL)
+    assert not any(ends[1.0]) and sum(ends[3.0]) >= 5
+
+
 def test_a_mix_that_one_side_alone_tells_is_not_compared():
     """What is missing is not zero: the new side is not without writing requests."""
     trial = Trial(Margins(0.01, 0.02, 60), PLAN)

@@ -61,6 +61,9 @@ _PLAIN_LEAST = 3
 _PLAIN_TIMES = 2
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
+_NOT_EXCLUDED = 2.33
+"""Standard deviations that one of a hundred exceeds: the old side's rate is known from so many
+requests only, and a small service has few of them."""
 _WANDERS_S = 600.0
 _LEAST_OF_WANDERING = 2000
 _LEAST_TRICKLE = 100
@@ -409,6 +412,13 @@ class _Rate:
 
     def guess(self, first: float) -> float:
         return (self.bad + 0.5) / (self.of + 1) if self.of else first
+
+    def highest(self, first: float) -> float:
+        """What so few requests do not exclude."""
+        rate = self.guess(first)
+        if not self.of:
+            return rate
+        return float(rate + _NOT_EXCLUDED * (rate * (1 - rate) / self.of) ** 0.5)
 
     def add(self, seconds: float, bad: float, of: float) -> None:
         self.bad += bad
@@ -971,7 +981,16 @@ class Judge:
         """What the new side is held to where there is no old side left to compare with: the old
         side's worst hour, and what is allowed beside it."""
         known = self._old[metric]
-        rate = max(known.guess(_FIRST_GUESS[metric]), known.worst)
+        return self._beside(metric, max(known.guess(_FIRST_GUESS[metric]), known.worst))
+
+    def limit_of_harm(self, metric: str) -> float:
+        """Above it the new side is harmful: the same, where the old side's rate may be as high as
+        what was seen of it does not exclude."""
+        known = self._old[metric]
+        return self._beside(metric, max(known.highest(_FIRST_GUESS[metric]), known.worst))
+
+    def _beside(self, metric: str, rate: float) -> float:
+        """The old side's rate, and what is allowed beside it."""
         if metric in QUANTILES:
             return min(0.9, max(rate, 1e-4) * 1.5)
         if metric == "rejected":
@@ -987,15 +1006,16 @@ class Judge:
         seconds: float,
     ) -> None:
         limit = self.limit(metric)
+        harmful = self.limit_of_harm(metric)
         bad = outcome.new_safe
         harm = [
             log_factor_absolute(
                 bad,
                 n,
-                limit,
+                harmful,
                 q,
             )
-            for q in harm_alternatives(limit)
+            for q in harm_alternatives(harmful)
         ]
         most = exp(_MOST_OF_A_MINUTE * seconds / 60)
         self._harm[metric].multiply(

@@ -29,6 +29,7 @@ _INCIDENT_WINDOW_S = 60.0
 _INCIDENT_LEAST = 10
 _INCIDENT_TIMES = 5
 _INCIDENT_PART = 0.005
+_UNTOLD_PART = 0.1
 _SHARE_BAND = (0.7, 1.4)
 _LEFT_OVER = 0.1
 _SHARE_BAR = log(1000)
@@ -246,6 +247,35 @@ def _band(share: float) -> tuple[float, float]:
     return lowest * share, min(highest * share, 0.5 + share / 2)
 
 
+class Untold:
+    """Metrics that this step's figures told of, and now do not, or did not for more than a tenth of
+    the last ten minutes: what is proven by the rest says nothing of what was not counted."""
+
+    def __init__(self) -> None:
+        self._gaps: deque[tuple[float, float, frozenset[str]]] = deque()
+        """When, for how many seconds, and which."""
+
+    def clear(self) -> None:
+        self._gaps.clear()
+
+    def add(self, t: float, seconds: float, metrics: frozenset[str]) -> None:
+        self._gaps.append((t, seconds, metrics))
+
+    def at(self, t: float) -> set[str]:
+        """As things stand after the batch that begins then."""
+        gaps = self._gaps
+        while gaps and gaps[0][0] <= t - WINDOW_S:
+            gaps.popleft()
+        if not gaps:
+            return set()
+        found = set(gaps[-1][2]) if gaps[-1][0] == t else set()
+        silent: dict[str, float] = {}
+        for _, seconds, metrics in gaps:
+            for metric in metrics:
+                silent[metric] = silent.get(metric, 0.0) + seconds
+        return found | {m for m, seconds in silent.items() if seconds > _UNTOLD_PART * WINDOW_S}
+
+
 class Incident:
     """Is there trouble that is not the new side's, by its own past?  Then no step is taken, however
     alike both sides are.
@@ -316,8 +346,9 @@ class ProbeRow:
         new: Arm,
         incident: bool,
     ) -> None:
-        """A batch in which nobody asked leaves the row as it is."""
-        if old.probe_failed is None and new.probe_failed is None:
+        """A batch in which nobody asked the new side leaves the row as it is, unless the old one
+        fails in it."""
+        if new.probe_failed is None and not old.probe_failed:
             return
         if not new.probe_failed or old.probe_failed or incident:
             self.in_a_row = 0

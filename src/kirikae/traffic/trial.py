@@ -16,6 +16,7 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE
 from kirikae.move.judge import (
+    QUANTILES,
     SAFE_BAR,
     Judge,
     Margins,
@@ -33,6 +34,7 @@ from kirikae.traffic.guards import (
     Rates,
     TargetRow,
     Threshold,
+    Untold,
     Window,
     balancer_incident,
 )
@@ -161,6 +163,7 @@ class Trial:
         self._waiting: Batch | None = None
         self._cold = False
         self._timed: set[str] = set()
+        self._untold = Untold()
         self._exposed = 0
         self._failed: Said | None = None
         self._held: Said | None = None
@@ -188,6 +191,7 @@ class Trial:
             self._waiting = None
             self._held = None
             self._timed = set()
+            self._untold.clear()
             self._flow.clear()
             self._mix.clear()
         self._share = share
@@ -323,8 +327,9 @@ class Trial:
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
         if outcomes.keys() != self._timed:
-            self._held = self._held or self._untold(batch, outcomes)
+            self._note_untold(batch, outcomes)
             self._timed.update(outcomes)
+        self._held = self._held or self._why_untold(batch.start)
         self._judge.observe(
             batch.seconds,
             old.requests,
@@ -337,16 +342,22 @@ class Trial:
         self._window.add(batch.start, old)
         self._ceiling.add(batch.start, new)
 
-    def _untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> Said | None:
-        """Metrics that this step's figures told of, and no longer do: what was proven of them says
-        nothing of now."""
-        gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
+    def _note_untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> None:
+        """Metrics that this step's figures told of, and these do not.  A source that counts at its
+        own bounds has no say about a quantile beyond them; that it counts none is a gap."""
+        counted = all(batch.side(side).within for side in ("old", "new"))
+        of_times = batch.tau if batch.tau or counted else QUANTILES
+        told = (metric for metric in (*_TOLD_ALWAYS, *of_times) if metric in self._timed)
+        gone = frozenset(metric for metric in told if metric not in outcomes)
+        if gone:
+            self._untold.add(batch.start, batch.seconds, gone)
+
+    def _why_untold(self, t: float) -> Said | None:
+        gone = self._untold.at(t)
         if not gone:
             return None
-        return said(
-            "traffic.no_longer_told",
-            metrics=[_metric(metric) for metric in gone],
-        )
+        metrics = [_metric(metric) for metric in self._log_weights if metric in gone]
+        return said("traffic.no_longer_told", metrics=metrics)
 
     def _observe_routes(self, batch: Batch) -> None:
         for route, sides in batch.routes.items():
@@ -663,7 +674,7 @@ class Trial:
     def _counted(self, judge: Judge, metric: str) -> Said:
         """What was counted of this metric on both sides, while the evidence grew."""
         tally = judge.tally_of_harm(metric)
-        against = said("traffic.against_limit", limit=judge.limit(metric))
+        against = said("traffic.against_limit", limit=judge.limit_of_harm(metric))
         if not judge.by_limits(tally):
             against = said(
                 "traffic.against_old",
