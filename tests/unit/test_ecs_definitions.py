@@ -380,6 +380,29 @@ def test_what_no_call_takes_is_told_by_its_place_and_left_out(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("key", ["taskDefinition", "TaskDefinition", "taskdefinition"])
+def test_a_task_definition_may_be_wrapped_in_whatever_case(tmp_path, key):
+    """With its tags beside it."""
+    (tmp_path / "ecspresso.yml").write_text("task_definition: td.json\n")
+    inner = {"Family": "f", "ContainerDefinitions": [{"Name": "a"}]}
+    wrapped = {key: inner, "Tags": [{"Key": "k", "Value": "v"}]}
+    (tmp_path / "td.json").write_text(json.dumps(wrapped))
+    assert comparing.task_of(opened(tmp_path)).plain == {
+        "family": "f",
+        "containerDefinitions": [{"name": "a"}],
+        "tags": [{"key": "k", "value": "v"}],
+    }
+
+
+def test_a_native_function_that_nobody_offers_is_named(tmp_path):
+    """The engine says only that something was null."""
+    (tmp_path / "ecspresso.yml").write_text("task_definition: td.jsonnet\n")
+    text = "local t = std.native('net_tfstate');\n{ family: std.native('env')('A', 'a') + t('x') }"
+    (tmp_path / "td.jsonnet").write_text(text)
+    with pytest.raises(DefinitionProblem, match=r"native function net_tfstate: (?s:.*)jsonnet:2:"):
+        comparing.task_of(opened(tmp_path))
+
+
 def test_a_file_is_rendered_without_the_other_ones(tmp_path, monkeypatch):
     """Whoever asks for the service's definition need not have what the task's asks for."""
     (tmp_path / "ecspresso.yml").write_text(

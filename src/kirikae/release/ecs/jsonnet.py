@@ -3,6 +3,7 @@ functions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from kirikae.model.errors import KirikaeError
 from kirikae.release.errors import DefinitionProblem
+
+_NULL_CALLED = "Unexpected type null, expected function"
+_NATIVE = re.compile(r"""std\.native\(\s*['"]([^'"]+)['"]\s*\)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,23 @@ def evaluated(path: Path, natives: Mapping[str, Native], external: External) -> 
             )
         )
     except RuntimeError as error:
-        why = "; ".join([*map(str, raised), _in_lines(str(error))])
+        absent = _absent(str(error), path, natives)
+        why = "; ".join([*map(str, raised), *absent, _in_lines(str(error))])
         raise DefinitionProblem(f"{path}: {why}") from error
+
+
+def _absent(message: str, path: Path, natives: Mapping[str, Native]) -> list[str]:
+    """The native functions that a file asks for and nobody offers: the engine only says that
+    something was null."""
+    if _NULL_CALLED not in message:
+        return []
+    asked = _NATIVE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    unknown = sorted({name for name in asked if name not in natives})
+    return [
+        f"nobody offers the native function {name}: its plugin is not one of `plugins`, or has "
+        "another `func_prefix`"
+        for name in unknown
+    ]
 
 
 def _in_lines(message: str) -> str:
