@@ -1,15 +1,11 @@
-"""Releases, good and bad in turns, put onto hosts with a real sshd and onto an ECS service, while
-both never stop being asked."""
+"""Fifty releases, good and bad in turns, put onto a service that never stops being asked."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -17,44 +13,29 @@ from tests.conftest import Endpoint
 from tests.e2e.test_command_line import SERVICE, TASK, User
 from tests.pace import eventually
 from tests.shop import Hammer, Shop
-from tests.sshd_hosts import PORT, RELOAD, SshdHosts
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
 RELEASES = int(os.environ.get("KIRIKAE_PROVE_RELEASES", "50"))
-OLD, NEW = "old", "new"
-ORDERS = ((OLD, NEW), (NEW, OLD))
-DEPLOYER = {"root": "/srv/shop", "reload": RELOAD, "patience": "5s", "keep": 3}
+GOOD = "good"
 
 
 @dataclass(frozen=True)
 class Bad:
-    """A release that must not be called done.
+    """A release that must not be called done.  ``container``, ``service``: what is other in the
+    definitions; ``says``: what the deploy tells of the reason."""
 
-    ``side``: the fleet that does not take it; None: it is refused before anything is touched.
-    ``container``, ``site``: what is other in the task definition and on the hosts; ``no_task``: the
-    service is set to no task before.  ``says``: what the deploy tells of the reason.
-    """
-
-    side: str | None
     code: int
-    outcome: str
+    outcome: str | None
     says: str
-    container: dict[str, Any] = field(default_factory=dict)
-    site: str | None = None
-    page: bool = True
-    no_task: bool = False
+    container: dict[str, object]
+    service: dict[str, object]
 
 
 KINDS = {
-    "does not start": Bad(
-        NEW, 4, "rolled back", "exited with 3", {"command": ["sh", "-c", "exit 3"]}
-    ),
-    "no page on a host": Bad(OLD, 4, "rolled back", "status 403", page=False),
-    "image missing": Bad(NEW, 4, "rolled back", "nowhere", {"image": "kirikae-test-nowhere:1"}),
-    "wrong configuration of a host": Bad(OLD, 4, "rolled back", "nonsense", site="nonsense on;"),
+    "does not start": Bad(4, "rolled back", "exit", {"command": ["sh", "-c", "exit 3"]}, {}),
+    "image missing": Bad(4, "rolled back", "nowhere", {"image": "kirikae-test-nowhere:1"}, {}),
     "fails health": Bad(
-        NEW,
         4,
         "rolled back",
         "health",
@@ -66,17 +47,17 @@ KINDS = {
                 "timeout": 2,
             }
         },
+        {},
     ),
-    "wrong configuration": Bad(None, 2, "", "portMapings", {"portMapings": []}),
-    "desired count 0": Bad(NEW, 3, "not finished", "desired count is 0", no_task=True),
+    "wrong configuration": Bad(2, None, "portMapings", {"portMapings": []}, {}),
     "asks for a port that the image does not serve": Bad(
-        NEW, 4, "rolled back", "health", {"command": ["sh", "-c", "exec httpd -f -p 8001 -h /"]}
+        4, "rolled back", "health", {"command": ["sh", "-c", "exec httpd -f -p 8001 -h /"]}, {}
     ),
 }
 
 
-class Both:
-    """A shop whose hosts and whose service get releases from one project folder."""
+class Service:
+    """A shop whose one service gets releases from a project folder."""
 
     def __init__(self, folder: Path, local: Endpoint) -> None:
         self.shop = Shop(local, "many")
@@ -84,124 +65,47 @@ class Both:
             ResourceArns=[self.shop.rule], Tags=[{"Key": "Name", "Value": "main"}]
         )
         self.user = User(folder, local, self.shop)
-        self.hosts = SshdHosts(local, folder, self.shop.groups["a"], "web1", "web2")
-        file = folder / "kirikae.yml"
-        fleet = {
-            "target_group": f"{self.shop.name}-a",
-            "hosts": [f"ssh://{name}" for name in self.hosts.names],
-            "port": PORT,
-            "deployer": DEPLOYER,
-        }
-        written = f"  old: {{target_group: {self.shop.name}-a}}"
-        text = file.read_text()
-        assert written in text
-        file.write_text(text.replace(written, f"  old: {json.dumps(fleet)}"))
+        self.shop.weigh(0, 999)
 
-    def create(self, release: str, bad: Bad | None) -> None:
-        """The definitions, and the files of the hosts."""
+    def define(self, bad: Bad | None) -> None:
         [container] = TASK["containerDefinitions"]  # type: ignore[misc]
-        changed = bad.container if bad else {}
-        task = {**TASK, "containerDefinitions": [{**container, **changed}]}
+        task = {**TASK, "containerDefinitions": [{**container, **(bad.container if bad else {})}]}
+        service = {**SERVICE, **(bad.service if bad else {})}
         (self.user.folder / "ecs/ecs-task-def.json").write_text(json.dumps(task))
-        (self.user.folder / "ecs/ecs-service-def.json").write_text(json.dumps(SERVICE))
-        code = self.user.folder / "code" / release
-        code.mkdir(parents=True)
-        if bad is None or bad.page:
-            (code / "index.html").write_text(f"shop {release}\n")
-        site = bad.site if bad and bad.site else f"add_header X-Release {release} always;"
-        (code / "site.conf").write_text(f"{site}\n")
-        self.run("release", "create", release, "--from", str(code))
+        (self.user.folder / "ecs/ecs-service-def.json").write_text(json.dumps(service))
 
-    def run(self, *words: str) -> tuple[int, str]:
-        code, out, err = self.user.run(*words, KIRIKAE_SSH=self.hosts.command)
+    def deploy(self, release: str, bad: Bad | None) -> tuple[int, str]:
+        self.define(bad)
+        code, out, err = self.user.run("release", "deploy", release, "--to", "new")
         return code, out + err
 
-    def deploy(self, release: str, sides: tuple[str, ...]) -> tuple[int, str]:
-        return self.run("release", "deploy", release, "--to", ",".join(sides))
-
-    def want(self, tasks: int) -> None:
-        """Without a task, nobody is sent there."""
-        if not tasks:
-            self.shop.weigh(1, 0)
-        self.shop.ecs.update_service(cluster=self.shop.name, service="b", desiredCount=tasks)
-        if tasks:
-            self.shop.serving("b", tasks)
-            self.shop.weigh(1, 1)
-
-    def outcomes(self, release: str) -> dict[str, str]:
-        _, said = self.run("release", "status", "--json")
-        ledger = json.loads(said[said.index("{") :])["ledger"]
-        return {row["fleet"]: row["outcome"] for row in ledger if row["release"] == release}
-
-    def serves(self, side: str, release: str) -> bool:
-        """Every member of it."""
-        if side == OLD:
-            said = {self.hosts.get(name) for name in self.hosts.names}
-        else:
-            said = {self._asked(address) for address in self._tasks()}
-        return said == {f"shop {release}"}
-
-    def _tasks(self) -> list[str]:
-        found = self.shop.elb.describe_target_health(TargetGroupArn=self.shop.groups["b"])
-        return [
-            row["Target"]["Id"]
-            for row in found["TargetHealthDescriptions"]
-            if row["TargetHealth"]["State"] == "healthy"
-        ]
-
-    def _asked(self, address: str) -> str:
-        with urlopen(f"http://{address}:{PORT}/", timeout=20) as answer:
-            return str(answer.read().decode().strip())
+    def outcomes(self) -> dict[str, str]:
+        ledger = self.user.json("release", "status")["ledger"]
+        return {entry["release"]: entry["outcome"] for entry in ledger}
 
 
-@pytest.mark.parametrize("many", [3, pytest.param(RELEASES, marks=pytest.mark.prove)])
-def test_every_bad_one_is_told_and_nothing_is_lost(tmp_path, local, many):
-    """With outcome and cause, on the fleet that did not take it; what was good before serves on
-    there, and every request is answered."""
-    both = Both(tmp_path, local)
-    both.create("r0", None)
-    code, said = both.deploy("r0", (OLD, NEW))
-    assert code == 0, said
-    both.shop.serving("b", 1)
-    both.shop.serving("a", 2)
-    both.shop.weigh(1, 1)
-    serving = {OLD: "r0", NEW: "r0"}
-    told: Counter[str] = Counter()
-    with Hammer(both.shop.port, threads=2, pause_s=0.05) as load:
-        for number in range(many):
-            kind = "good" if number % 2 else list(KINDS)[number // 2 % len(KINDS)]
-            told[kind] += 1
-            order = ORDERS[number // 2 // len(KINDS) % 2]
-            release = f"r{number + 1}"
-            _put(both, release, KINDS.get(kind), order, serving)
-            for side, now in serving.items():
-                eventually(
-                    lambda side=side, now=now: both.serves(side, now), f"{now} serves on {side}"
-                )
-    assert load.count > many
+def test_every_bad_one_is_told_and_nothing_is_lost(tmp_path, local):
+    """With outcome and cause; what was good before serves on, and every request is answered."""
+    service = Service(tmp_path, local)
+    assert service.deploy("r0", None)[0] == 0
+    service.shop.serving("b", 1)
+    serving = "r0"
+    told: dict[str, int] = {}
+    with Hammer(service.shop.port, threads=2, pause_s=0.05) as load:
+        for number in range(1, RELEASES + 1):
+            kind = GOOD if number % 2 else list(KINDS)[number // 2 % len(KINDS)]
+            bad = KINDS.get(kind)
+            release = f"r{number}"
+            code, said = service.deploy(release, bad)
+            told[kind] = told.get(kind, 0) + 1
+            if bad is None:
+                assert code == 0 and f"{release} serves on the new fleet" in said, said
+                serving = release
+            else:
+                if code != bad.code or bad.says not in said:
+                    pytest.fail(f"{release} ({kind}) ended with {code}:\n{said}\n{load.failures}")
+                assert service.outcomes().get(release) == bad.outcome
+            eventually(lambda now=serving: service.shop.get() == f"shop {now}", "the good serves")
+        assert load.count > RELEASES
     assert load.failures == []
-    print(f"\n  {many} releases {dict(told)}, {load.count:,} requests, 0 lost")
-
-
-def _put(
-    both: Both, release: str, bad: Bad | None, order: tuple[str, ...], serving: dict[str, str]
-) -> None:
-    """``serving``: fleet -> release, changed to what has to serve afterwards."""
-    both.create(release, bad)
-    if bad is not None and bad.no_task:
-        both.want(0)
-    code, said = both.deploy(release, order)
-    ended = both.outcomes(release)
-    if bad is None:
-        assert code == 0 and ended == {OLD: "done", NEW: "done"}, said
-        serving.update({OLD: release, NEW: release})
-        return
-    assert (code, bad.says in said) == (bad.code, True), said
-    before = order[: order.index(bad.side)] if bad.side else ()
-    ends = {bad.side: bad.outcome} if bad.side else {}
-    assert ended == {**dict.fromkeys(before, "done"), **ends}, said
-    serving.update(dict.fromkeys(before, release))
-    if bad.no_task:
-        # The service was set to it, and nothing proved it: once tasks are wanted, it serves.
-        both.want(1)
-        serving[NEW] = release
+    print(f"\n  {RELEASES} releases {told}, {load.count:,} requests, 0 lost")
