@@ -162,7 +162,7 @@ def test_every_bad_one_is_told_on_its_fleet_and_nothing_is_lost(tmp_path, local)
     code, said = both.deploy("r0", (OLD, NEW))
     assert code == 0, said
     both.shop.serving("b", 1)
-    both.shop.serving("a", 2)
+    eventually(lambda: both.shop.health("a") == ["healthy"] * 2, "both hosts are healthy")
     both.shop.weigh(1, 1)
     serving = {OLD: "r0", NEW: "r0"}
     told: Counter[str] = Counter()
