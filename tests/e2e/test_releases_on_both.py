@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.prove]
 RELEASES = int(os.environ.get("KIRIKAE_PROVE_RELEASES", "50"))
 OLD, NEW = "old", "new"
 ORDERS = ((OLD, NEW), (NEW, OLD))
-DEPLOYER = {"root": "/srv/shop", "reload": RELOAD, "patience": "5s", "keep": 3}
+# Without `drain`, a host asks users, not checks alone, whether its new release is any good.
+DEPLOYER = {"root": "/srv/shop", "reload": RELOAD, "patience": "5s", "keep": 3, "drain": True}
 
 
 @dataclass(frozen=True)
