@@ -74,16 +74,20 @@ class Agents:
             check=False,
         )
 
-    def start(self) -> None:
-        for name in self.hosts.names:
-            thread = threading.Thread(target=self._look, args=(name,))
+    def start(self, hands: int = 0) -> None:
+        """Each host looks by itself, or so many at a time (this machine is not a hundred)."""
+        names = list(self.hosts.names)
+        shares = [names[hand::hands] for hand in range(hands)] if hands else [[n] for n in names]
+        for share in shares:
+            thread = threading.Thread(target=self._look, args=(share,))
             thread.start()
             self._threads.append(thread)
 
-    def _look(self, name: str) -> None:
+    def _look(self, names: list[str]) -> None:
         while not self._ends.wait(0.02):
-            if name not in self.silent:
-                self.once(name)
+            for name in names:
+                if name not in self.silent and not self._ends.is_set():
+                    self.once(name)
 
     def all_told(self) -> None:
         eventually(

@@ -19,6 +19,7 @@ from kirikae.release.ecs.initial import Place
 from kirikae.release.ecs.jsonnet import External
 from kirikae.release.ecs.linediff import unified
 from kirikae.release.ecs.tfstate import state_from
+from kirikae.release.ecs_fleet import change
 from kirikae.release.errors import DefinitionProblem, TemplateProblem
 from tests.command import run
 from tests.described import SERVICES, TASKS, Described
@@ -380,6 +381,42 @@ def test_what_no_call_takes_is_told_by_its_place_and_left_out(tmp_path):
         "containerDefinitions[0].comand is no key that AWS knows; did you mean command?; it is "
         "left out",
     ]
+
+
+@pytest.mark.parametrize("key", ["taskDefinition", "TaskDefinition", "taskdefinition"])
+def test_a_task_definition_may_be_wrapped_in_whatever_case(tmp_path, key):
+    """With its tags beside it."""
+    (tmp_path / "ecspresso.yml").write_text("task_definition: td.json\n")
+    inner = {"Family": "f", "ContainerDefinitions": [{"Name": "a"}]}
+    wrapped = {key: inner, "Tags": [{"Key": "k", "Value": "v"}]}
+    (tmp_path / "td.json").write_text(json.dumps(wrapped))
+    assert comparing.task_of(opened(tmp_path)).plain == {
+        "family": "f",
+        "containerDefinitions": [{"name": "a"}],
+        "tags": [{"key": "k", "value": "v"}],
+    }
+
+
+def test_a_native_function_that_nobody_offers_is_named(tmp_path):
+    """The engine says only that something was null."""
+    (tmp_path / "ecspresso.yml").write_text("task_definition: td.jsonnet\n")
+    text = "local t = std.native('net_tfstate');\n{ family: std.native('env')('A', 'a') + t('x') }"
+    (tmp_path / "td.jsonnet").write_text(text)
+    with pytest.raises(DefinitionProblem, match=r"native function net_tfstate: (?s:.*)jsonnet:2:"):
+        comparing.task_of(opened(tmp_path))
+
+
+def test_what_a_file_says_is_empty_is_sent_empty(tmp_path):
+    """That is how AWS takes an attribute away from a service."""
+    (tmp_path / "ecspresso.yml").write_text("service: shop\nservice_definition: sv.json\n")
+    removed = {
+        "loadBalancers": [],
+        "volumeConfigurations": [],
+        "serviceConnectConfiguration": {"enabled": False},
+    }
+    (tmp_path / "sv.json").write_text(json.dumps(removed))
+    plain = comparing.service_of(opened(tmp_path)).plain
+    assert change(True, "shop", {}, plain, "c").service == removed
 
 
 def test_a_file_is_rendered_without_the_other_ones(tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ class World:
     """Two hosts on which r1 serves, releases r2 and ``broken``, and their agents, which look only
     when they are told to."""
 
-    def __init__(self, folder, shell="sh", **settings):
-        self.hosts = StandInHosts(folder / "hosts", "web1", "web2")
+    def __init__(self, folder, shell="sh", names=("web1", "web2"), **settings):
+        self.hosts = StandInHosts(folder / "hosts", *names)
         self.agents = Agents(self.hosts, folder / "place", shell)
         store = SqliteStore(folder / "state.db")
         self.ledger = Ledger(store, "test", "shop", "me")
@@ -212,6 +212,32 @@ def test_a_host_that_is_down_catches_up_by_itself(tmp_path, monkeypatch):
     world.agents.silent.clear()
     eventually(lambda: world.hosts.current("web2") == "r2", "web2 has caught up")
     eventually(lambda: world.place.report("web2"), "web2 has reported")
+    assert world.deploy("r2").trouble is None
+    world.close()
+
+
+@pytest.mark.parametrize("many", [10, pytest.param(100, marks=pytest.mark.prove)])
+def test_many_hosts_take_it_in_batches_and_those_that_are_down_are_named(
+    tmp_path, monkeypatch, many
+):
+    """Two of them; they fetch it by themselves once they are back."""
+    monkeypatch.setattr("kirikae.release.agent_fleet.POLL_S", 0.05)
+    names = [f"web{number:03}" for number in range(many)]
+    size = max(4, many // 4)
+    world = World(tmp_path, names=names, within=f"{max(10, many)}s", silent=2, batch=size)
+    down = names[1:3]
+    for name in names:
+        world.agents.once(name)
+    world.agents.silent.update(down)
+    world.agents.start(hands=4)
+    ended = world.deploy("r2")
+    assert isinstance(ended.trouble, NotFinished), ended
+    told = f"r2 serves on {many - 2} of {many} hosts; {', '.join(down)} did not report"
+    assert told in str(ended.trouble)
+    serving = dict(zip(names, world.hosts.serving(), strict=True))
+    assert {name for name, release in serving.items() if release != "r2"} == set(down)
+    world.agents.silent.clear()
+    eventually(lambda: set(world.hosts.serving()) == {"r2"}, "all have caught up", 120)
     assert world.deploy("r2").trouble is None
     world.close()
 

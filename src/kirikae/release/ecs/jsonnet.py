@@ -13,6 +13,8 @@ from kirikae.model.errors import KirikaeError
 from kirikae.release.errors import DefinitionProblem
 
 _NO_VARIABLE = re.compile(r"Undefined external variable: (\w+)")
+_NULL_CALLED = "Unexpected type null, expected function"
+_NATIVE = re.compile(r"""std\.native\(\s*['"]([^'"]+)['"]\s*\)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def evaluated(path: Path, natives: Mapping[str, Native], external: External) -> 
             )
         )
     except RuntimeError as error:
-        why = "; ".join([*map(str, raised), _in_lines(str(error)), *_given_by(str(error))])
+        absent = _absent(str(error), path, natives)
+        why = "; ".join([*map(str, raised), *absent, _in_lines(str(error)), *_given_by(str(error))])
         raise DefinitionProblem(f"{path}: {why}") from error
 
 
@@ -66,6 +69,20 @@ def _given_by(message: str) -> list[str]:
     """What to do about an external variable that nobody gave."""
     found = _NO_VARIABLE.search(message)
     return [f"give it: --ext-str {found[1]}=TEXT, or --ext-code {found[1]}=CODE"] if found else []
+
+
+def _absent(message: str, path: Path, natives: Mapping[str, Native]) -> list[str]:
+    """The native functions that a file asks for and nobody offers: the engine only says that
+    something was null."""
+    if _NULL_CALLED not in message:
+        return []
+    asked = _NATIVE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    unknown = sorted({name for name in asked if name not in natives})
+    return [
+        f"nobody offers the native function {name}: its plugin is not one of `plugins`, or has "
+        "another `func_prefix`"
+        for name in unknown
+    ]
 
 
 def _in_lines(message: str) -> str:

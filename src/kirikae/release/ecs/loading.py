@@ -50,9 +50,10 @@ def task_definition(path: Path, around: Surroundings) -> Definition:
     """The input of RegisterTaskDefinition, bare or inside of ``taskDefinition``.  Raises
     DefinitionProblem."""
     text, plain = _object(path, around)
-    inner = plain.get("taskDefinition")
+    inner = _in_any_case(plain, "taskDefinition")
     if isinstance(inner, dict):
-        plain = {**inner, **({"tags": plain["tags"]} if plain.get("tags") else {})}
+        tags = _in_any_case(plain, "tags")
+        plain = {**inner, **({"tags": tags} if tags else {})}
     fitted, unknown = fitting.fitted(
         "ecs",
         TASK,
@@ -73,7 +74,7 @@ def service_definition(path: Path, around: Surroundings, name: str) -> Definitio
     """The name comes from the configuration, never from the file.  Raises DefinitionProblem."""
     text, plain = _object(path, around)
     for wrapper in ("services", "service"):
-        if isinstance(plain.get(wrapper), dict | list):
+        if isinstance(_in_any_case(plain, wrapper), dict | list):
             raise DefinitionProblem(
                 f"{path}: everything stands inside `{wrapper}`, as AWS answers it; keep only what "
                 "is inside"
@@ -94,6 +95,11 @@ def service_definition(path: Path, around: Surroundings, name: str) -> Definitio
         text,
         left_out,
     )
+
+
+def _in_any_case(plain: Plain, wanted: str) -> Any:
+    """The value of a key, however it is written: Go's reader of JSON takes any case."""
+    return next((value for key, value in plain.items() if key.lower() == wanted.lower()), None)
 
 
 def _object(path: Path, around: Surroundings) -> tuple[str, Plain]:
