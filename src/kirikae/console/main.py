@@ -182,7 +182,7 @@ def _not_shown(error: OSError) -> int:
             err=True,
         )
     # What is held back would fail once more when the process ends, with an exit code of Python's.
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     return int(Exit.UNFINISHED)
 
 
