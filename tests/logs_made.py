@@ -154,6 +154,8 @@ def _zstd_with(body: bytes, fault: str) -> bytes:
     return {
         "zstd": whole,
         "zstd frames": _zstd(body[:half]) + _zstd(body[half:]) + _zstd(b""),
+        # As pzstd begins its files: a frame to be skipped says how long the next one is.
+        "zstd skipped": b"\x50\x2a\x4d\x18\x04\x00\x00\x00" + bytes(4) + whole,
         "zstd cut": whole[:-9],
         "zstd bit": whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :],
     }[fault]

@@ -3,9 +3,13 @@ when it has trouble."""
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import time
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from kirikae.aws.s3_objects import objects_at
 from kirikae.aws.s3_store import store_at
 from kirikae.aws.session import Aws
 from kirikae.logs.backfill import Backfill
+from kirikae.logs.errors import TreeTrouble
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.manifest import Manifest
 from kirikae.logs.owners import Owners
@@ -74,6 +79,38 @@ def test_what_was_written_is_listed_and_read(trees):
         assert read(old, listed) == listed.key.encode() and listed.size == len(listed.key.encode())
         assert old.look(listed.key) == listed
     assert old.look("nothing") is None
+
+
+def test_what_holds_no_lines_is_no_object_of_a_folder(tmp_path):
+    """Whoever opened a pipe would wait for ever."""
+    for make in (os.mkfifo, partial(os.symlink, "/no/where"), partial(os.symlink, "loop")):
+        make(tmp_path / "loop")
+        assert list(FolderObjects(tmp_path).list()) == []
+        (tmp_path / "loop").unlink()
+
+
+def test_a_name_that_is_no_utf_8_is_told_before_anything_is_moved(tmp_path):
+    (tmp_path / os.fsdecode(b"a\xff.log")).touch()
+    with pytest.raises(TreeTrouble, match=r"the name b'a\\xff.log' is no UTF-8: rename"):
+        list(FolderObjects(tmp_path).list())
+
+
+def test_a_file_that_may_not_be_read_keeps_no_other_waiting(tmp_path, monkeypatch):
+    """As in S3, it waits for a person."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=2)
+    kept, *_ = FolderObjects(world.old_root).list()
+
+    def opened(path: Path, mode: str, **more: Any) -> Any:
+        if path.name == kept.key.rpartition("/")[2] and kept.key in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open(path, mode)  # noqa: PTH123 - what is replaced
+
+    monkeypatch.setattr(Path, "open", opened)
+    done = world.backfill()
+    monkeypatch.undo()
+    assert done.states == {"done": 1, "special": 1}
+    assert Counter(world.verdicts().values()).keys() == {"pass", "unsure"}
 
 
 def test_nothing_is_overwritten(trees):

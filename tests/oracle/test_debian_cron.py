@@ -54,6 +54,9 @@ WINDOWS = (
     Window("Europe/London", "2027-03-27T12:00"),
     Window("Africa/Cairo", "2026-04-23T12:00"),
     Window("Africa/Cairo", "2026-10-29T12:00"),
+    Window("America/Sao_Paulo", "2018-02-17T12:00"),  # midnight comes twice,
+    Window("America/Sao_Paulo", "2018-11-03T12:00"),  # and not at all
+    Window("Pacific/Apia", "2011-12-29T12:00"),  # a whole day is left out
     Window("Asia/Tokyo", "2026-12-31T01:00"),
     Window("Asia/Kathmandu", "2028-02-28T20:00"),
     Window("UTC", "2027-02-27T00:00"),

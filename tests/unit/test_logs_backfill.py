@@ -103,6 +103,17 @@ def test_what_gzip_readers_put_up_with_is_read(tmp_path, fault):
     assert all_of(world) == world.old_lines()
 
 
+@pytest.mark.parametrize("letter", ["n", "日"])
+def test_a_part_s_name_is_no_longer_than_a_folder_takes(tmp_path, letter):
+    """Two long names that differ at their ends only stay two."""
+    world = LogsWorld(tmp_path)
+    for n in range(2):
+        stem = letter * (240 // len(letter.encode())) + str(n)
+        world.put(f"2026/11/20/{stem}.log", made("combined", BEGIN, timedelta(hours=1), 9, n).body)
+    assert world.backfill().states == {"done": 2}
+    assert all_of(world) == world.old_lines()
+
+
 def test_a_last_line_without_a_newline_does_not_swallow_the_next(tmp_path):
     """Nor is it another line than with one."""
     world = LogsWorld(tmp_path)

@@ -55,6 +55,16 @@ def test_the_tutorial(tmp_path):
     assert "CREATE EXTERNAL TABLE" in told and "CREATE OR REPLACE VIEW" in told
 
 
+def test_whoever_looks_at_a_rehearsal_s_data_asks_its_own_endpoint():
+    """It lies beside the project: without the folder nothing is set, and AWS itself is asked."""
+    pages = [page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md")]
+    there = [page for page in pages if "cd .kirikae/rehearsal/project" in page]
+    assert len(there) >= 3
+    for page in there:
+        assert "$(kirikae local --dir ../local env)" in page
+        assert 'eval "$(kirikae local env)"' not in page
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> LogsPlace:
     found = LogsPlace(tmp_path / "place")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from kirikae.logs.classify import Class, classified
-from kirikae.logs.codec import Blocks, inflated
+from kirikae.logs.codec import Blocks, inflated, unreadable
 from kirikae.logs.errors import BrokenObject, NoLayout
 from kirikae.logs.formats import Clock, Untimed, format_named
 from kirikae.logs.layout import Layout, layout_from
@@ -206,7 +209,9 @@ def test_each_folder_has_one_owner():
 # --- gzip
 
 
-@pytest.mark.parametrize("fault", ["", "members", "zeros", "plain", "zstd", "zstd frames"])
+@pytest.mark.parametrize(
+    "fault", ["", "members", "zeros", "plain", "zstd", "zstd frames", "zstd skipped"]
+)
 def test_what_is_read(fault):
     """In pieces of any length."""
     data = packed(BODY, fault)
@@ -223,6 +228,33 @@ def test_what_is_broken(fault):
         chunks = [data[at : at + length] for at in range(0, len(data), length)]
         with pytest.raises(BrokenObject):
             list(inflated(chunks))
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (bz2.compress(BODY), "it is bzip2"),
+        (lzma.compress(BODY), "it is xz"),
+        (b"PK\x03\x04", "it is zip"),
+        (b"\x04\x22\x4d\x18", "it is lz4"),
+        (b"\xff\x06\x00\x00sNaPpY", "it is Snappy"),
+        (b"PAR1", "it is Parquet"),
+        (gzip.compress(packed(BODY)), "inside of its gzip, it is gzip"),
+        (gzip.compress(packed(BODY, "zstd")), "inside of its gzip, it is zstd"),
+    ],
+)
+def test_what_is_packed_otherwise_than_its_name_says_holds_no_lines(begin, told):
+    """Its bytes would be cut at what look like newlines, and moved as lines without a time."""
+    for length in (1, len(begin)):
+        chunks = [begin[at : at + length] for at in range(0, len(begin), length)]
+        with pytest.raises(BrokenObject, match=told):
+            list(inflated(chunks))
+
+
+@pytest.mark.parametrize("name", ["a.TAR.gz", "a.tgz", "a.tar", "a.bz2", "a.tar.zst"])
+def test_names_of_what_is_not_read(name):
+    assert unreadable(name)
+    assert not unreadable("tar.gz.log") and not unreadable("a.star.log.gz")
 
 
 def test_a_cut_at_the_end_of_a_member_cannot_be_seen_in_the_bytes():

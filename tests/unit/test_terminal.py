@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -325,3 +328,30 @@ def test_of_a_move_that_never_began_the_reader_s_language_says_so(folder, verb):
     told = run("move", verb, "earth", "--lang", "ja")
     assert told.exit_code == 2 and "移行 earth はまだ始まっていません" in told.stderr
     assert "`kirikae move plan earth` shows what it would take" in run("move", verb, "earth").stderr
+
+
+def called(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """By a shell, which can close and redirect what a program is given."""
+    program = f"{sys.executable} -m kirikae"
+    return subprocess.run(
+        ["sh", "-c", command.replace("kirikae", program)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        ("kirikae jobs lint tab >/dev/full", 3, "the answer cannot be written: No space left"),
+        ("kirikae jobs lint - <&-", 2, "the standard input is closed"),
+        ("mkdir a; cd a; rmdir ../a; kirikae jobs lint tab", 2, "called in is gone"),
+    ],
+)
+def test_what_a_shell_may_do_to_a_program_is_told(tmp_path, command, code, told):
+    """Never a traceback, and no fault of kirikae's own."""
+    (tmp_path / "tab").write_text("* * * * * true\n")
+    ran = called(command, tmp_path)
+    assert ran.returncode == code and told in ran.stderr and ran.stderr.count("\n") == 1

@@ -192,6 +192,8 @@ class Files:
         """Raises TreeProblem."""
         if self.root is not None:
             return FolderTree(self.root)
+        if self.tar == "-" and sys.stdin is None:
+            raise TreeProblem("the standard input is closed; name the archive")
         if self.tar == "-":
             return TarTree(sys.stdin.buffer, "standard input")
         try:

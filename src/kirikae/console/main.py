@@ -7,7 +7,8 @@ import io
 import os
 import sys
 import traceback
-from errno import ENAMETOOLONG
+from contextlib import suppress
+from errno import EDQUOT, EIO, ENAMETOOLONG, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,22 @@ def main(arguments: list[str] | None = None) -> None:
         _show(answer, as_json)
     except BrokenPipeError:
         sys.exit(int(Exit.UNFINISHED))
+    except OSError as error:
+        sys.exit(_not_shown(error))
     sys.exit(int(answer.exit))
+
+
+def _not_shown(error: OSError) -> int:
+    """A full disk below standard output: what the verb did is done, and nobody has read of it."""
+    with suppress(OSError):
+        click.echo(
+            f"the answer cannot be written: {error.strerror}; whether anything was changed, "
+            "`kirikae move status` and `kirikae release status` say",
+            err=True,
+        )
+    # What is held back would fail once more when the process ends, with an exit code of Python's.
+    sys.stdout = None
+    return int(Exit.UNFINISHED)
 
 
 def _answer_of(words: list[str], as_json: bool) -> Answer:
@@ -206,9 +222,25 @@ def _raised(error: Exception) -> Answer:
         return refused(Exit.USAGE, f"{named}: no file can have so long a name; write another")
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return _disk(error)
+    if isinstance(error, OSError) and error.errno in _OF_OUTPUT:
+        raise error
+    if isinstance(error, FileNotFoundError) and _folder_is_gone():
+        return refused(Exit.USAGE, "the folder that this was called in is gone: go into another")
     if TRACEBACK in os.environ:
         raise error
     return _our_own_fault(error)
+
+
+_OF_OUTPUT = (ENOSPC, EDQUOT, EIO)
+"""Without a file's name these are standard output's."""
+
+
+def _folder_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _disk(error: OSError) -> Answer:

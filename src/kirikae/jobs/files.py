@@ -82,6 +82,8 @@ def table_of(named: str, text: str, dialect: Dialect, system: bool | None) -> Ta
 def read_text(named: str) -> str:
     """``-`` is the standard input.  Raises NoCrontab."""
     try:
+        if named == STANDARD_INPUT and sys.stdin is None:
+            raise NoCrontab("the standard input is closed; name a crontab")
         if named == STANDARD_INPUT:
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
         else:

@@ -24,6 +24,14 @@ Present = Mapping[str, Counter[int]]
 what is found to be the same is taken out."""
 
 
+_SPECIAL = {
+    "archived": "it is archived",
+    "too_large": "it is larger than 5 GB",
+    "packed": "it is packed in a way that is not read here",
+}
+"""Why an object of the class E waits."""
+
+
 @dataclass
 class Carrier:
     """Works on one object after the other.  ``redo``: these parts failed their proof.
@@ -62,7 +70,7 @@ class Carrier:
         present: Present | None,
     ) -> tuple[Row, list[Part]]:
         if found.kind is Class.SPECIAL:
-            return _row(found, State.SPECIAL), []
+            return _row(found, State.SPECIAL, _SPECIAL.get(found.why, found.why)), []
         if found.kind is Class.TIMELESS:
             return self._timeless(found)
         owners = {self.owners.of(label) for label in found.labels}

@@ -9,10 +9,12 @@ whoever wrote it, and what we write has.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain
 from typing import Any, Protocol
 
 from kirikae.logs.errors import BrokenObject
@@ -21,15 +23,38 @@ GZIP = "gzip"
 ZSTD = "zstd"
 PLAIN = ""
 _MAGICS = {
-    GZIP: b"\x1f\x8b",
-    ZSTD: b"\x28\xb5\x2f\xfd",
+    GZIP: re.compile(rb"\x1f\x8b"),
+    # A frame, or one that is skipped (RFC 8878, 3.1.2), as pzstd begins its files.
+    ZSTD: re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
 }
-_LONGEST_MAGIC = 4
+_LONGEST_MAGIC = 10
+_UNREAD = {
+    "bzip2": re.compile(rb"BZh[1-9]1AY&SY"),
+    "xz": re.compile(rb"\xfd7zXZ\x00"),
+    "zip": re.compile(rb"PK\x03\x04"),
+    "lz4": re.compile(rb"\x04\x22\x4d\x18"),
+    "Snappy": re.compile(rb"\xff\x06\x00\x00sNaPpY"),
+    "Parquet": re.compile(rb"PAR1"),
+    **_MAGICS,
+}
+"""What plain bytes never begin with: lines would be looked for in something packed."""
 BLOCK = 2 << 20
 LONGEST_LINE = 64 << 20
 _AT_ONCE = 256 << 10
 _ZST = ".zst"
-_OTHERS = (".bz2", ".xz", ".zip", ".lz4", ".snappy", ".parquet", ".orc")
+_OTHERS = (
+    ".bz2",
+    ".xz",
+    ".zip",
+    ".lz4",
+    ".snappy",
+    ".parquet",
+    ".orc",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".tar.zst",
+)
 _WBITS = 31
 """zlib's ``wbits`` for gzip."""
 
@@ -80,33 +105,44 @@ def deflater(packing: str = GZIP) -> Deflater:
 def unreadable(key: str) -> str:
     """The extension of a compression that is not read here; empty: none."""
     low = key.lower()
-    if low.endswith(_ZST):
-        return "" if _zstandard() is not None else _ZST
+    if low.endswith(_ZST) and _zstandard() is None:
+        return _ZST
     return next((end for end in _OTHERS if low.endswith(end)), "")
 
 
 def packing_of(begin: bytes) -> str:
     """``begin``: some of its first bytes."""
-    found = (name for name, magic in _MAGICS.items() if begin.startswith(magic))
-    return next(found, PLAIN)
+    return next((name for name, magic in _MAGICS.items() if magic.match(begin)), PLAIN)
 
 
 def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Plain bytes, whatever the object is.  Raises BrokenObject."""
-    source = _pieces(chunks)
-    first = next(source, b"")
-    while len(first) < _LONGEST_MAGIC:
-        more = next(source, b"")
-        if not more:
-            break
-        first += more
+    first, source = _begun(_pieces(chunks))
     packing = packing_of(first)
-    if packing == PLAIN:
-        if first:
-            yield first
-        yield from source
-        return
-    yield from _members(first, source, packing)
+    out = chain([first], source) if packing == PLAIN else _members(first, source, packing)
+    first, source = _begun(out)
+    _assert_plain(first, packing)
+    if first:
+        yield first
+    yield from source
+
+
+def _begun(source: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Enough of its beginning to see what it is, and the rest."""
+    first = b""
+    for more in source:
+        first += more
+        if len(first) >= _LONGEST_MAGIC:
+            break
+    return first, source
+
+
+def _assert_plain(begin: bytes, packing: str) -> None:
+    """Raises BrokenObject."""
+    found = next((name for name, magic in _UNREAD.items() if magic.match(begin)), "")
+    if found:
+        where = f"inside of its {packing}, it" if packing else "it"
+        raise BrokenObject(f"{where} is {found}, which is not read here: unpack it")
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from kirikae.logs.errors import TreeTrouble
-from kirikae.model.errors import Changed, Taken
+from kirikae.model.errors import Changed, Taken, Withheld
 from kirikae.model.objects import Listed, Objects
 
 PENDING = ".kirikae-pending"
@@ -45,15 +47,22 @@ class FolderObjects:
         for folder, names, files in os.walk(root):
             names[:] = [name for name in names if name != PENDING]
             for name in files:
-                yield str((Path(folder) / name).relative_to(self._root))
+                key = str((Path(folder) / name).relative_to(self._root))
+                _assert_text(self._root, key)
+                yield key
 
     def look(self, key: str) -> Listed | None:
+        """None also for what holds no lines: pipes, sockets, links that lead nowhere."""
         try:
             found = (self._root / key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None
             raise _trouble(self._root / key, error) from error
+        if not stat.S_ISREG(found.st_mode):
+            return None
         return Listed(
             key,
             _tag(found),
@@ -76,6 +85,8 @@ class FolderObjects:
             file = (self._root / listed.key).open("rb")
         except FileNotFoundError as error:
             raise _changed(listed) from error
+        except PermissionError as error:
+            raise Withheld(f"{listed.key}: {error.strerror}") from error
         with file:
             if _tag(os.fstat(file.fileno())) != listed.etag:
                 raise _changed(listed)
@@ -174,6 +185,16 @@ def _date(file: int, like: Listed) -> None:
     nanoseconds = int(like.etag.split("-")[1], 16) if "-" in like.etag else None
     if nanoseconds is not None:
         os.utime(file, ns=(nanoseconds, nanoseconds))
+
+
+def _assert_text(root: Path, key: str) -> None:
+    """Keys of S3 are UTF-8, and so are those of proofs.  Raises TreeTrouble."""
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise TreeTrouble(
+            f"{root}: the name {os.fsencode(key)!r} is no UTF-8: rename the file, or move it away"
+        ) from error
 
 
 def _tag(found: os.stat_result) -> str:

@@ -23,6 +23,8 @@ from kirikae.logs.zones import zone_named
 from kirikae.model.objects import Listed
 
 _IN_MEMORY = 8 << 20
+_LONGEST_NAME = 255
+"""Bytes (NAME_MAX of Linux); a key of S3 may have 1,024."""
 Keep = Callable[[str, bytes], bytes]
 """What of these lines of a folder is written; the boundary leaves out what is there already."""
 
@@ -64,7 +66,13 @@ class Trees:
         "Compression formats").
         """
         stem, end = _stem(listed.key.rpartition("/")[2])
-        return f"{label}{stem}-{digest_of(f'{listed.key} {listed.etag}')}{end}"
+        named = f"-{digest_of(f'{listed.key} {listed.etag}')}{end}"
+        return label + _shortened(stem, _LONGEST_NAME - len(named.encode())) + named
+
+
+def _shortened(stem: str, length: int) -> str:
+    """To so many bytes: no folder takes longer names, and the digest says whose it is."""
+    return stem.encode()[: max(0, length)].decode(errors="ignore")
 
 
 def _stem(name: str) -> tuple[str, str]:
