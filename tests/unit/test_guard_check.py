@@ -454,6 +454,8 @@ def test_a_waiver_that_fits_nothing_is_told(folder):
     folder.joinpath("kirikae.yml").write_text(text)
     done = run("guard", "check", "task.json")
     assert done.exit_code == 6 and "other.privileged" in done.stderr
+
+
 def test_a_file_of_jsonnet_is_told_how_to_become_one_that_is_read():
     """Not that its third line is no YAML."""
     with pytest.raises(ObjectProblem, match=r"ecs render taskdef >task.json.*ecspresso.yml"):
