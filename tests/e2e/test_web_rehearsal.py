@@ -191,7 +191,7 @@ def test_a_browser_walks_every_page_of_a_real_move_and_presses_the_button(rehear
             watched._ends(driver, rehearse.BACKED_OUT)
             browser.close()
         last = watched.kirikae.history()[-1]
-        assert last["share"] == 0 and last["held"], last
+        assert last["share"] == "0%" and last["held"], last
         assert onlooker.complaints == []
         assert onlooker.hosts == {origin.split("/")[2]}
         measured["pages"] = onlooker.seen

@@ -11,12 +11,14 @@ REGION=${REGION:-{{ region }}}
 on_host() { # COMMAND
     ssh "$HOST" "if [ \$(id -u) = 0 ]; then root=; else root='sudo -n'; fi; $1"
 }
-# A variable of the running process of a unit, or of a program of supervisor or PM2.
+# A variable of the running process of a unit, or of a program of supervisor or PM2.  Without CAP_SYS_PTRACE (hosts that are
+# containers) not even root reads it; the program's own user does.
 of_unit() { # UNIT NAME
     program=${1%.service}
     on_host "pid=\$(systemctl show -p MainPID --value '$1' 2>/dev/null); \
         [ \"\${pid:-0}\" != 0 ] || pid=\$(\$root supervisorctl pid '$program' 2>/dev/null || pm2 pid '$program'); \
-        \$root cat \"/proc/\$pid/environ\"" \
+        \$root cat \"/proc/\$pid/environ\" 2>/dev/null || { \
+            owner=\$(stat -c %U \"/proc/\$pid\"); \$root su -s /bin/sh \"\$owner\" -c \"cat /proc/\$pid/environ\"; }" \
         | tr '\000\n' '\n\001' | sed -n "s/^$2=//p" | tr '\001' '\n'
 }
 # What stands in a line of a file between two texts; nothing where they are not what the survey saw there.
