@@ -39,6 +39,9 @@ _BUSY_FOR_EACH_CORE = 4
 """Processes that want each core of this machine: above that everything on it loses requests."""
 _JUDGED_LATELY = 20
 """So many requests at least, before a share of them stops anything."""
+_PATIENCE_S = 5.0
+"""So much longer than planned it is waited for them, before a service of which little is known is
+broken: a busy machine sends late, and what was sent late says nothing of the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class _Course:
         self.base_ns = time.monotonic_ns() - int(at * 1e9)
         self.told(columns, at)
         if self.began_s is None and at >= self.experiment.before_s and self.trouble is None:
-            self._make(columns)
+            self._make(columns, at)
         elif self.began_s is not None and self.ended_s is None:
             self._hold(columns, at)
         elif self._is_over(at):
@@ -126,8 +129,11 @@ class _Course:
         """Seconds since the plan's begin."""
         return (time.monotonic_ns() - self.base_ns) / 1e9
 
-    def _make(self, columns: Columns) -> None:
-        if self._too_bad(columns, self.experiment.slow_s or _OVERDUE_S):
+    def _make(self, columns: Columns, at: float) -> None:
+        share = self._bad_lately(columns, self.experiment.slow_s or _OVERDUE_S)
+        if share is None and self._may_still_be_known(at):
+            return
+        if self._is_too_bad(share):
             self.trouble = CannotBeDone(
                 f"{self.prepared.name}: {self.standing.service} was not well before it: more than "
                 f"{self.experiment.stop_at:.0%} of the last {_LATELY_S:g} seconds' requests were "
@@ -154,7 +160,7 @@ class _Course:
         assert self.began_s is not None
         if at >= self.began_s + self.experiment.lasts_s:
             self.end()
-        elif self._too_bad(columns, self.experiment.slow_s):
+        elif self._is_too_bad(self._bad_lately(columns, self.experiment.slow_s)):
             self.stopped = True
             self.timeline.append((self._now(), said("drill.fault.stopped")))
             self.end()
@@ -168,18 +174,26 @@ class _Course:
         self.undoings.undo(self.standing, lambda act: carry_out(self.ground, act))
         self.ended_s = self._now()
 
-    def _too_bad(self, columns: Columns, overdue_s: float | None) -> bool:
+    def _bad_lately(self, columns: Columns, overdue_s: float | None) -> float | None:
         """Of what was due in the last seconds, and has ended or waits for longer than that."""
-        if self.experiment.stop_at is None:
-            return False
-        share = bad_lately(
+        return bad_lately(
             columns,
             self.targets,
             self.experiment.slow_s,
             self.base_ns,
             overdue_s,
         )
-        return share is not None and share > self.experiment.stop_at
+
+    def _may_still_be_known(self, at: float) -> bool:
+        """The plan asks enough beforehand to know, and the machine was too busy."""
+        before_s = self.experiment.before_s
+        enough = self.experiment.rate * min(before_s, _LATELY_S) >= _JUDGED_LATELY
+        guarded = self.experiment.stop_at is not None
+        return guarded and enough and at < before_s + _PATIENCE_S
+
+    def _is_too_bad(self, share: float | None) -> bool:
+        stop_at = self.experiment.stop_at
+        return stop_at is not None and share is not None and share > stop_at
 
 
 def bad_lately(
@@ -189,7 +203,8 @@ def bad_lately(
     base_ns: int,
     overdue_s: float | None = None,
 ) -> float | None:
-    """Share of bad requests, while the load goes on; None: too few have ended.
+    """Share of bad requests, while the load goes on; None: too few have ended.  What was not sent
+    in time is no request of a user and counts on neither side.
 
     ``overdue_s``: what was asked so long ago and has no answer is bad already.
     """
@@ -202,8 +217,6 @@ def bad_lately(
     overdue = 0
     if overdue_s is not None:
         overdue = int(((done == 0) & (due[first:last] < now - int(overdue_s * 1e9))).sum())
-    if len(ended) + overdue < _JUDGED_LATELY:
-        return None
     part = _part(
         columns,
         ended,
@@ -215,8 +228,11 @@ def bad_lately(
         targets,
         slow_s,
     )
+    judged = int((~np.isin(verdicts, (Verdict.NOT_SENT, Verdict.STOPPED))).sum()) + overdue
+    if judged < _JUDGED_LATELY:
+        return None
     bad = int(np.isin(verdicts, (Verdict.SLOW, Verdict.WRONG, Verdict.LOST)).sum())
-    return (bad + overdue) / (len(ended) + overdue)
+    return (bad + overdue) / judged
 
 
 def _part(
