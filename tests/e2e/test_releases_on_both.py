@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,16 @@ class Both:
         assert written in text
         file.write_text(text.replace(written, f"  old: {json.dumps(fleet)}"))
 
+    @contextmanager
+    def without_draining(self) -> Iterator[None]:
+        """Hosts that serve nothing yet: no other one could serve meanwhile."""
+        file = self.user.folder / "kirikae.yml"
+        text = file.read_text()
+        assert '"drain": true' in text
+        file.write_text(text.replace('"drain": true', '"drain": false'))
+        yield
+        file.write_text(text)
+
     def create(self, release: str, bad: Bad | None) -> None:
         """The definitions, and the files of the hosts."""
         [container] = TASK["containerDefinitions"]  # type: ignore[misc]
@@ -160,7 +172,8 @@ def test_every_bad_one_is_told_on_its_fleet_and_nothing_is_lost(tmp_path, local)
     there, and every request is answered."""
     both = Both(tmp_path, local)
     both.create("r0", None)
-    code, said = both.deploy("r0", (OLD, NEW))
+    with both.without_draining():
+        code, said = both.deploy("r0", (OLD, NEW))
     assert code == 0, said
     both.shop.serving("b", 1)
     eventually(lambda: both.shop.health("a") == ["healthy"] * 2, "both hosts are healthy")
