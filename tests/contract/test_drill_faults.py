@@ -82,6 +82,7 @@ def test_a_killed_task_costs_what_was_foretold_and_is_replaced(local, tmp_path):
     assert left(tmp_path) == []
 
 
+DATABASE = f"kirikae-test-drill-database-of-{os.getpid()}"
 FAULTS = {
     "kill-task": (),
     "crash-task": (),
@@ -93,7 +94,7 @@ FAULTS = {
     "bad-release": (),
     "scheduler-loss": (),
     "az-loss": (),
-    "db-failover": ("--database", "container:kirikae-drill-db", "--i-mean-an-outage"),
+    "db-failover": ("--database", f"container:{DATABASE}", "--i-mean-an-outage"),
 }
 
 
@@ -115,12 +116,12 @@ def wide(local) -> Iterator[Shop]:
         networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}},
     )
     shop.serving("a", 3)
-    run = ["docker", "run", "-d", "--name", "kirikae-drill-db", web_image(), "sleep", "3600"]
+    run = ["docker", "run", "-d", "--name", DATABASE, web_image(), "sleep", "3600"]
     subprocess.run(run, check=True, capture_output=True)
     try:
         yield shop
     finally:
-        subprocess.run(["docker", "rm", "-f", "kirikae-drill-db"], check=True, capture_output=True)
+        subprocess.run(["docker", "rm", "-f", DATABASE], check=True, capture_output=True)
 
 
 @pytest.mark.prove

@@ -177,7 +177,7 @@ class Mails:
         hosts.run("docker", "run", "-d", *options, *hosts.systemd_options(), IMAGE)
         self.local.scope.add(self.remove)
         for path, text in (
-            ("/root/.ssh/authorized_keys", (self.folder / "key.pub").read_text()),
+            ("~/.ssh/authorized_keys", (self.folder / "key.pub").read_text()),
             ("/etc/mail.env", f"QUEUE={self.queue}\n"),
         ):
             self.sh(f"cat >{path}", text.encode())

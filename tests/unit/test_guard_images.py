@@ -177,6 +177,15 @@ def test_a_later_layer_takes_away_a_bit_but_no_secret(tmp_path, form, gone):
     assert "layer 1" in told["image#srv/id_rsa"] and "later layer" in told["image#srv/id_rsa"]
 
 
+def test_a_secret_that_comes_back_is_not_told_as_deleted(tmp_path):
+    """One layer has it, the next one deletes it, the third one brings another: that one is
+    there."""
+    key = ("srv/id_rsa", 0o600, made.KEY)
+    layers = [made.layer([key]), made.layer([("srv/.wh.id_rsa", 0, b"")]), made.layer([key])]
+    [look] = [look for look in looks(made.written(tmp_path, "docker", layers)) if look.findings]
+    assert "layer 3" in look.findings[0].says and "later layer" not in look.findings[0].says
+
+
 def test_files_of_packages_are_public_and_what_lies_over_them_is_not(tmp_path):
     """The key of a package's own test; the same path with the user's key in a later layer."""
     listed = ("var/lib/dpkg/info/x.list", 0o644, b"/usr/lib/x/test.pem\n")

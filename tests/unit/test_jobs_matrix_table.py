@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,8 +17,13 @@ VALUES = ("tests/unit", "tests/contract")
 ROWS = range(1, 29)
 
 
-def _tests(folder: str) -> Iterator[tuple[int, str]]:
+@cache
+def _tests(folder: str) -> tuple[tuple[int, str], ...]:
     """(row, `file::test`) of every test that is named after rows."""
+    return tuple(_read(folder))
+
+
+def _read(folder: str) -> Iterator[tuple[int, str]]:
     for path in sorted((ROOT / folder).glob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef):

@@ -148,6 +148,7 @@ def test_what_aws_does_not_take_is_refused(service, expression, zone, taken):
         ({"nothing": {"inside": ["x"]}}, False),
         ({"detail": {"group": [{"wildcard": "serv*:*b"}]}}, True),
         ({"detail": {"group": [{"wildcard": "service.*"}]}}, False),
+        ({"detail": {"group": [{"wildcard": "service:we\\*"}]}}, False),
         ({"detail": {"group": [{"anything-but": {"wildcard": "*web"}}]}}, False),
         ({"detail": {"group": [{"prefix": {"equals-ignore-case": "SERVICE"}}]}}, True),
         ({"detail": {"address": [{"cidr": "10.0.0.0/24"}]}}, True),

@@ -85,7 +85,7 @@ FILES = {
     "/var/lib/shop/shop.db": "SQLite format 3\0 and so on",
     "/var/lib/dpkg/info/nginx.list": "/.\n/etc\n/etc/nginx\n/etc/nginx/nginx.conf\n"
     "/lib/systemd/system/nginx.service\n",
-    "/root/.bashrc": "",
+    "/home/deploy/.bashrc": "",
 }
 WANTS = "/etc/systemd/system/multi-user.target.wants"
 LINKS = {

@@ -177,7 +177,7 @@ def test_what_came_and_went_between_two_looks_is_told_by_its_folder(machine):
         "/var/lib/systemd/timers/stamp",
         "/run/utmp",
         "/usr/share/shop/a",
-        "/root/.bash_history",
+        "/home/deploy/.bash_history",
         "/home/deploy/.cache/x",
         "/etc/nginx/sites-available/shop",
         "/srv/app/releases/r2/views/index.py",

@@ -176,6 +176,9 @@ def task_definition(aws: Aws, name: str) -> Found:
 
 
 def _groups(aws: Aws, service: Found) -> list[Found]:
+    """Of a service that could not be read nobody knows which: one that is not known."""
+    if "*" in service.closed:
+        return [Found(service.name, {}, dict(service.closed))]
     network = service.plain.get("networkConfiguration", {}).get(
         "awsvpcConfiguration",
         {},
@@ -191,24 +194,9 @@ def _groups(aws: Aws, service: Found) -> list[Found]:
         "ec2:DescribeSecurityGroups",
         lambda: client.describe_security_groups(GroupIds=ids)["SecurityGroups"],
     )
-    rows = found.plain.pop("rows", None)
+    rows = found.plain.get("rows")
     if rows is None:
-        return [
-            Found(
-                found.name,
-                {},
-                {
-                    "*": found.closed.get(
-                        "rows",
-                        Closed(
-                            "",
-                            "",
-                            False,
-                        ),
-                    )
-                },
-            )
-        ]
+        return [_spread(found)]
     return [Found(str(row["GroupId"]), row) for row in rows]
 
 

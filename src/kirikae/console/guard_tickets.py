@@ -137,12 +137,10 @@ def _jira(
     )
 
 
-def _written(
-    finding: Finding,
-    act: Act,
-    manner: Manner,
-) -> tuple[str, str]:
-    """Title and body: what was found, where, and what to do."""
+def _written(finding: Finding | None, manner: Manner) -> tuple[str, str]:
+    """Title and body: what was found, where, and what to do; empty for what is gone."""
+    if finding is None:
+        return "", ""
     title = one_line(f"{finding.code}: {manner.says(finding)} ({finding.where})")
     first = finding.evidence[0]
     line = f":{first.line}" if first.line else ""
@@ -189,26 +187,10 @@ def _carried_out(
     """Each once; what is done stays done when a later one fails.  Raises Unfinished, NotSent."""
     done: list[tuple[Act, int]] = []
     for act in todo:
-        title, body = (
-            _written(
-                act.finding,
-                act,
-                manner,
-            )
-            if act.finding is not None
-            else ("", "")
-        )
+        title, body = _written(act.finding, manner)
         try:
-            done.append(
-                (
-                    act,
-                    tracker.carry_out(
-                        act,
-                        title,
-                        body,
-                    ),
-                )
-            )
+            number = tracker.carry_out(act, title, body)
+            done.append((act, number))
         except NotSent as problem:
             raise Unfinished(
                 f"{len(done)} of {len(todo)} done, then {problem}; run the same command again: it "

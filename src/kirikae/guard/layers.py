@@ -117,16 +117,16 @@ class Layers:
         path: str,
         says: str,
     ) -> None:
-        """Of several secrets at one path the first is told: one of them is enough to act."""
-        self._kept.setdefault(
-            (kind, path),
-            InLayer(
+        """Of several secrets at one path the first is told, one of them is enough to act; but one
+        that is still there before one that a later layer took away."""
+        former = self._kept.get((kind, path))
+        if former is None or former.gone:
+            self._kept[kind, path] = InLayer(
                 kind,
                 path,
                 self._number,
                 says,
-            ),
-        )
+            )
 
     def _weigh(
         self,

@@ -30,9 +30,9 @@ _NEVER: Mapping[tuple[str, str], str] = {
 _SERVICE_OF_ARN = 2
 _ACCOUNT_OF_ARN = 4
 _STEPS = re.compile(r":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
+"""Steps of a state machine that would call what kirikae local owns."""
 _TAGGED = ("ecs", "elasticloadbalancing", "sqs")
 """Services whose tags are kept here, and not by moto."""
-"""Steps of a state machine that would call what kirikae local owns."""
 _STACK_CHANGES = (
     "CreateStack",
     "UpdateStack",

@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 _OR = "$or"
+_WILD = re.compile(r"\\[*\\]|.", re.DOTALL)
 _BOUNDS = {
     "<": lambda found, bound: found < bound,
     "<=": lambda found, bound: found <= bound,
@@ -72,8 +73,13 @@ def _of_text(how: str, what: str, found: str) -> bool:
             return found.endswith(what)
         case "equals-ignore-case":
             return found.lower() == what.lower()
-    parts = what.split("*")  # a wildcard
-    return re.fullmatch(".*".join(map(re.escape, parts)), found, re.DOTALL) is not None
+    return re.fullmatch(_WILD.sub(_of_wildcard, what), found, re.DOTALL) is not None
+
+
+def _of_wildcard(part: re.Match[str]) -> str:
+    """``*`` is anything, ``\\*`` and ``\\\\`` are themselves."""
+    said = part[0]
+    return ".*" if said == "*" else re.escape(said[-1])
 
 
 def _excluded(what: Any, found: Any) -> bool:
