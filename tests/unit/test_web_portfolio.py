@@ -96,6 +96,16 @@ def test_a_cost_that_is_not_known_is_not_zero(folder, monkeypatch, language):  #
     assert "$12.50" in told and "$0.00" not in told
 
 
+def test_no_file_hides_behind_another_of_its_name(tmp_path):
+    """Dots of folders are dots of addresses, too; and what is too much is told."""
+    for place in ("a/b", "a.b"):
+        service(tmp_path, place, moves=False)
+    listed = places_in(tmp_path, Here())
+    assert list(listed.files) == ["a.b.kirikae"]
+    [(hidden, why)] = listed.broken.items()
+    assert hidden.endswith("a.b/kirikae.yml") and "a/b/kirikae.yml: rename a folder" in why
+
+
 def test_a_file_that_comes_later_is_there_without_a_new_start(folder):  # noqa: F811
     """And one that is taken away is gone; a folder that is lost leaves the last list."""
     service(folder / "all", "first")

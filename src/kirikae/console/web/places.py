@@ -61,14 +61,16 @@ class Places(Mapping[str, Here]):
 
 def places_in(folder: Path, here: Here) -> Listed:
     """Every project file below a folder, by its way from there.  Raises UsageProblem."""
-    found = {}
-    for file in sorted(folder.rglob(_FILES))[:_MOST]:
-        below = file.relative_to(folder)
-        if not any(part.startswith(".") for part in below.parts):
-            found[_name_of(below)] = replace(here, project_file=str(file))
+    found = {
+        str(file): file.relative_to(folder)
+        for file in sorted(folder.rglob(_FILES))
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    }
     if not found:
         raise UsageProblem(f"--portfolio {folder}: no {_FILES} lies there or below it")
-    return Listed(found)
+    names, broken = _named(found)
+    files = {name: replace(here, project_file=file) for name, file in names.items()}
+    return Listed(files, broken)
 
 
 def places_of_bucket(url: str, here: Here, copies: Path) -> Listed:
@@ -80,15 +82,15 @@ def places_of_bucket(url: str, here: Here, copies: Path) -> Listed:
     if region is None:
         raise UsageProblem(f"--portfolio {url}: say the bucket's region with AWS_REGION")
     store = store_at(Aws(region, read_only=True), url, of="the portfolio")
-    keys = [key for key in store.list("") if fnmatch(PurePosixPath(key).name, _FILES)][:_MOST]
-    if not keys:
+    found = [key for key in store.list("") if fnmatch(PurePosixPath(key).name, _FILES)]
+    if not found:
         raise UsageProblem(f"--portfolio {url}: no {_FILES} lies there")
+    names, broken = _named({key: PurePosixPath(key) for key in found})
+    keys = list(names.values())
     with ThreadPoolExecutor(_AT_ONCE, "bucket") as pool:
         troubles = list(pool.map(lambda key: _copy(store, key, copies), keys))
     files = {}
-    broken = {}
-    for key, trouble in zip(keys, troubles, strict=True):
-        name = _name_of(PurePosixPath(key))
+    for name, key, trouble in zip(names, keys, troubles, strict=True):
         address = f"{url.rstrip('/')}/{key}"
         if trouble:
             broken[name] = f"{address}: {trouble}"
@@ -96,6 +98,22 @@ def places_of_bucket(url: str, here: Here, copies: Path) -> Listed:
             files[name] = replace(here, project_file=str(copies / key), copied_from=address)
     _drop_what_is_gone(copies, {copies / key for key in keys})
     return Listed(files, broken)
+
+
+def _named(found: Mapping[str, Path | PurePosixPath]) -> tuple[dict[str, str], dict[str, str]]:
+    """Name in addresses -> file, and what has none: a second file of one name (``a.b/kirikae.yml``
+    beside ``a/b/kirikae.yml``), and files beyond the most."""
+    names: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for file, below in found.items():
+        name = _name_of(below)
+        if name in names:
+            broken[file] = f"its name here is that of {names[name]}: rename a folder"
+        elif len(names) == _MOST:
+            broken[file] = f"more than {_MOST} project files: name a folder with fewer"
+        else:
+            names[name] = file
+    return names, broken
 
 
 def _name_of(below: Path | PurePosixPath) -> str:
