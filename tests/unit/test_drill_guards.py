@@ -13,6 +13,7 @@ from kirikae.drill.acts import Ground
 from kirikae.drill.errors import TooDangerous
 from kirikae.drill.faults import Asked, prepare
 from kirikae.drill.fleet import _has_failed
+from tests.command import run
 from tests.unit.test_drill_faults import FLEET
 
 PROJECT = """\
@@ -102,3 +103,28 @@ def test_a_service_whose_deployment_has_failed_is_not_broken_further(tmp_path):
 def test_only_the_newest_deployment_counts(states, failed):
     deployments = [{"status": status, "rolloutState": state} for status, state in states]
     assert _has_failed({"deployments": deployments}) is failed
+
+
+class Sent(Exception):
+    """The load began."""
+
+
+def sent(*_):
+    raise Sent
+
+
+@pytest.mark.parametrize("verb", [("overload", "1", "2"), ("ceiling", "1")])
+def test_too_much_load_is_not_sent_to_what_may_be_production(tmp_path, monkeypatch, verb):
+    """Without a project file nobody says that it is for trials; nothing is sent."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kirikae.console.drill_long.attack", sent)
+    asked = ("drill", *verb, "--target", "http://shop.example/")
+    told = run(*asked)
+    assert told.exit_code == 1 and "shop.example: the environment is 'not known'" in told.stderr
+    (tmp_path / "kirikae.yml").write_text(PROJECT.format(environment="production"))
+    assert "'production'" in run(*asked).stderr
+    with pytest.raises(Sent):
+        run(*asked, "--i-mean-production")
+    (tmp_path / "kirikae.yml").write_text(PROJECT.format(environment="staging"))
+    with pytest.raises(Sent):
+        run(*asked)

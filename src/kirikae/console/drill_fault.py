@@ -21,6 +21,7 @@ from kirikae.console.context import desk_of
 from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
 from kirikae.console.drill_load import EXITS, Looking, speech_of, write_all
 from kirikae.console.drill_options import BASE, HTML, Asking, Command, asking
+from kirikae.console.drill_production import MEANS_PRODUCTION
 from kirikae.console.drill_told import expected_told, plain_of, told_of
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
@@ -88,8 +89,13 @@ _TIMES = (
     ),
 )
 _MEANT = (
-    click.option("--i-mean-production", "means_production", is_flag=True),
-    click.option("--i-mean-an-outage", "means_outage", is_flag=True),
+    MEANS_PRODUCTION,
+    click.option(
+        "--i-mean-an-outage",
+        "means_outage",
+        is_flag=True,
+        help="Nothing is left that serves, and somebody answers for it.",
+    ),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from kirikae.aws.session import Aws, configured_region
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import desk_of, load_project, open_aws
+from kirikae.console.drill_production import MEANT, OF_THIS_MACHINE, is_production
 from kirikae.console.here import Here
 from kirikae.drill.acts import Ground
 from kirikae.drill.errors import TooDangerous
@@ -21,19 +21,6 @@ from kirikae.hosts.files import STATE_FOLDER
 from kirikae.model.errors import UsageProblem
 from kirikae.model.project import Project
 
-_OF_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-_WORD = r"(?<![a-z]){}(?![a-z])"
-_OF_PRODUCTION = re.compile(_WORD.format("(?:prod|production|prd|live|honban|www)") + "|本番")
-_OF_TRIALS = re.compile(
-    _WORD.format(
-        "(?:dev|develop|development|test|tests|testing|stage|staging|stg|qa|uat|e2e|ci|sandbox|"
-        "demo|preview|pre-?prod|pre-?production|drill|rehearsal|local|load|perf|trial)[0-9]*"
-    )
-    + "|検証|開発|試験"
-)
-"""Names of environments in which nobody's work is lost.  Whatever has another one is taken for
-production where AWS itself answers."""
-_MEANT = "--i-mean-production"
 _OUTAGE = "--i-mean-an-outage"
 
 
@@ -51,7 +38,7 @@ class Scene:
     @property
     def is_local(self) -> bool:
         """Does an endpoint of this machine answer in AWS's place?"""
-        return urlsplit(self.ground.aws.endpoint).hostname in _OF_THIS_MACHINE
+        return urlsplit(self.ground.aws.endpoint).hostname in OF_THIS_MACHINE
 
     @property
     def where(self) -> str:
@@ -139,7 +126,7 @@ def assert_lawful(
         named = found.project.environment if found.project is not None else "not known"
         raise TooDangerous(
             f"the environment is {named!r}: a fault there hits those who use it; rehearse it on "
-            f"`kirikae local` or in staging, or say {_MEANT}"
+            f"`kirikae local` or in staging, or say {MEANT}"
         )
     if prepared.share >= 1 and not means_outage:
         raise TooDangerous(
@@ -161,15 +148,6 @@ def _is_production(found: Scene) -> bool:
     if found.project is None:
         return not found.is_local
     return is_production(found.project.environment, found.is_local)
-
-
-def is_production(environment: str, is_local: bool) -> bool:
-    """By the environment's name; on this machine only one that says so."""
-    name = environment.lower()
-    trials = _OF_TRIALS.sub(" ", name)
-    if _OF_PRODUCTION.search(trials):
-        return True
-    return not is_local and trials == name
 
 
 def _assert_no_open_act(found: Scene, project: Project) -> None:

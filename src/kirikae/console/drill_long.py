@@ -21,6 +21,7 @@ from kirikae.console.drill_load import (
     write_all,
 )
 from kirikae.console.drill_options import HTML, Asking, asking
+from kirikae.console.drill_production import MEANS_PRODUCTION, assert_may_overload
 from kirikae.console.drill_watch import around_of, watching
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
@@ -138,6 +139,7 @@ def _would(plan: Plan, targets: Sequence[Target]) -> Answer:
 )
 @watching
 @HTML
+@MEANS_PRODUCTION
 @DRY
 @LANG
 @JSON
@@ -151,6 +153,7 @@ def overload(
     stays: float,
     falls: float,
     html: Path | None,
+    means_production: bool,
     dry_run: bool,
     lang: str | None,
     **options: Any,
@@ -164,6 +167,7 @@ def overload(
     if dry_run:
         return _would(plan, targets)
     here.assert_may_change("drill overload")
+    assert_may_overload(here, targets, means_production)
     speech = speech_of(here, lang)
     around = around_of(here, options)
     record = attack(plan, targets, asked.settings, Looking(plan, speech).look)
@@ -222,6 +226,7 @@ def _broke_told(broke: over.Overloaded, shape: over.Shape) -> Iterator[Said]:
 @click.option("--repeats", type=click.IntRange(1, 9), default=3, show_default=True)
 @click.option("--tasks", type=click.IntRange(min=1), help="Tasks that serve it, for a figure each.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the answer as JSON there.")
+@MEANS_PRODUCTION
 @DRY
 @LANG
 @JSON
@@ -235,6 +240,7 @@ def ceiling(
     repeats: int,
     tasks: int | None,
     out: Path | None,
+    means_production: bool,
     dry_run: bool,
     lang: str | None,
     **options: Any,
@@ -250,6 +256,7 @@ def ceiling(
             {"first_per_s": first, "each_s": each, "repeats": repeats, "limits": list(limits)},
         )
     here.assert_may_change("drill ceiling")
+    assert_may_overload(here, targets, means_production)
     speech = speech_of(here, lang)
 
     def attempt(rate: float) -> over.Tried:
