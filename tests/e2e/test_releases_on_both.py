@@ -87,6 +87,12 @@ class Both:
         self.shop.elb.add_tags(
             ResourceArns=[self.shop.rule], Tags=[{"Key": "Name", "Value": "main"}]
         )
+        for group in self.shop.groups.values():
+            # Two hosts after each other wait for it in every release, and no request takes longer.
+            self.shop.elb.modify_target_group_attributes(
+                TargetGroupArn=group,
+                Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "3"}],
+            )
         self.user = User(folder, local, self.shop)
         self.hosts = SshdHosts(local, folder, self.shop.groups["a"], "web1", "web2")
         file = folder / "kirikae.yml"

@@ -23,6 +23,8 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, KirikaeError, UsageProblem
 from kirikae.model.said import Said, said
+from kirikae.release import codedeploy_group
+from kirikae.release.codedeploy import CONTROLLER
 from kirikae.release.ecs import comparing, goduration, initial, remote
 from kirikae.release.ecs.canonical import service_form, task_form
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
@@ -34,6 +36,7 @@ from kirikae.release.ecs.verify.checked import Checked, Result
 from kirikae.release.ecs.verify.whole import verified
 
 if TYPE_CHECKING:
+    from kirikae.aws.session import Aws
     from kirikae.release.errors import NotFinished, RolledBack
     from kirikae.release.service_deployment import Progress as Look
 
@@ -68,8 +71,8 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
         raise UsageProblem(f"there is no task definition {name}")
     speech = Speech(here.language(given.lang))
     region = place.region or aws.client("ecs").meta.region_name
-    files = initial.files(replace(place, region=region), service, found)
-    remarks = [] if service is None else list(service.remarks)
+    driven, remarks = _codedeploy(aws, place, service)
+    files = initial.files(replace(place, region=region, codedeploy=driven), service, found)
     if dry:
         told = [speech.say(said("release.ecs.would_write", path=str(path))) for path in files]
         return would(told, {"files": list(map(str, files))})
@@ -83,6 +86,22 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
         write_durably(path, text)
     lines = [speech.say(said("release.ecs.written", path=str(path))) for path in files]
     return Answer({"files": list(map(str, files)), "remarks": remarks}, lines, notes=remarks)
+
+
+def _codedeploy(
+    aws: Aws, place: Place, service: remote.Service | None
+) -> tuple[dict[str, str] | None, list[str]]:
+    """Which group drives the service, where CodeDeploy does; and what is to be known of the
+    service."""
+    if service is None:
+        return None, []
+    remarks = [*service.remarks]
+    if (service.plain.get("deploymentController") or {}).get("type") != CONTROLLER:
+        return None, remarks
+    try:
+        return codedeploy_group.keys_of(aws, place.cluster, place.service), remarks
+    except KirikaeError as error:
+        return None, [*remarks, f"`codedeploy` is not written: {error}"]
 
 
 @ecs.command()

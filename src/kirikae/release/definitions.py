@@ -75,6 +75,14 @@ class Files:
     remarks: tuple[str, ...] = ()
     appspec: Mapping[str, Any] = field(default_factory=dict)
     """What the configuration adds to it, for CodeDeploy."""
+    configured: bool = False
+    """By a configuration of ecspresso, whose rules hold then."""
+
+    @property
+    def tags(self) -> list[dict[str, Any]] | None:
+        """What the service's tags shall be; None: nothing is said of them."""
+        none: list[dict[str, Any]] | None = [] if self.configured else None
+        return self.service.plain.get("tags", none)
 
     @property
     def mistyped(self) -> list[str]:
@@ -139,7 +147,18 @@ def files_of(
         found.ignored_tags,
         found.remarks,
         found.appspec,
+        configured=True,
     )
+
+
+def configured(folder: Path, values: Mapping[str, str], aws: Aws) -> Mapping[str, Any]:
+    """What the configuration of ecspresso says, without its definitions; empty: there is none.
+    Raises DefinitionProblem."""
+    file = config.found_in(folder)
+    if file is None:
+        return {}
+    wanted = Wanted(folder, values, lambda _: aws, file)
+    return config.load(wanted).plain
 
 
 def _usual(folder: Path, values: Mapping[str, str], aws: Aws) -> Functions:

@@ -10,12 +10,13 @@ from typing import Any
 
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
-from kirikae.release.definitions import FORMS, Files, files_of
+from kirikae.release.definitions import FORMS, Files, configured, files_of
 from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Place, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
+from kirikae.release.tags import Tagging, tagging
 from kirikae.release.way_back import Good
 
 Definition = dict[str, Any]
@@ -29,6 +30,7 @@ _OURS = {
     "taskDefinition": "it is the revision that was registered just before",
 }
 """Keys of a service definition whose value kirikae gives by itself."""
+_TAGS = "tags"
 _LEFT_ALONE = {
     "desiredCount": "it is set at creation; afterwards capacity belongs to whoever scales",
     "deploymentController": "it is set at creation; another controller is another service",
@@ -50,6 +52,8 @@ class Change:
     """How many tasks shall run, as far as that is known."""
     hooks: Any = None
     """Of the AppSpec, where CodeDeploy drives the service."""
+    tagging: Tagging = field(default_factory=Tagging)
+    """Of a service that is there already."""
 
     @property
     def operation(self) -> str:
@@ -65,6 +69,7 @@ class Change:
         says = [f"{act} the service {place.ecs_service} in {place.cluster}", *self.remarks()]
         return [
             register,
+            *self.tagging.steps(),
             Step(
                 "; ".join(says),
                 self.operation,
@@ -104,6 +109,8 @@ def change(
                 unsent[key] = _OURS[key]
         elif exists and key in _LEFT_ALONE:
             unsent[key] = _LEFT_ALONE[key]
+        elif exists and key == _TAGS:
+            continue  # they have calls of their own
         elif key in known:
             sent[key] = value
         else:
@@ -164,6 +171,8 @@ class EcsFleet:
         entry.assert_ours()
         arn = self.registered(wanted.task, entry)
         entry.assert_ours()
+        # Ahead of the tasks, which may inherit them (`propagateTags`).
+        wanted.tagging.carry_out(self.aws)
         with_task = {**wanted.service, "taskDefinition": arn}
         former = entry.now.previous.get(_SERVICE, "")
         if wanted.exists:
@@ -243,6 +252,7 @@ class EcsFleet:
             self.aws,
             self.place.cluster,
             self.place.ecs_service,
+            with_tags=True,
         )
         wanted = change(
             found is not None,
@@ -253,7 +263,15 @@ class EcsFleet:
             None if found is None else found.get("desiredCount"),
         )
         self._assert_taken(wanted, files)
-        return replace(wanted, hooks=files.appspec.get("Hooks"))
+        return replace(
+            wanted,
+            hooks=files.appspec.get("Hooks"),
+            tagging=tagging(found or {}, files.tags if found else None, files.ignored_tags),
+        )
+
+    def configured_codedeploy(self) -> Mapping[str, Any]:
+        """What the configuration of ecspresso says of CodeDeploy."""
+        return configured(self.folder, self.environment, self.aws).get("codedeploy") or {}
 
     def _assert_taken(self, wanted: Change, files: Files) -> None:
         """What AWS would refuse of the two files is told before anything is registered.  Raises
@@ -268,6 +286,12 @@ class EcsFleet:
                 {**wanted.service, **ours},
             )
         ]
+        if wanted.exists and files.tags:
+            asked = {"resourceArn": self.place.ecs_service, "tags": files.tags}
+            wrong += [
+                f"{files.service.path}: {each}"
+                for each in shapes.problems("ecs", "TagResource", asked)
+            ]
         if wrong:
             raise DefinitionProblem("\n".join(wrong))
 
