@@ -33,6 +33,14 @@ class Loaded:
         found = [*self.task.remarks]
         return found if self.service is None else [*found, *self.service.remarks]
 
+    def assert_comparable(self) -> None:
+        """Raises DefinitionProblem where a value is of another kind than AWS knows."""
+        wrong = self.task.mistyped(loading.TASK)
+        if self.service is not None:
+            wrong += self.service.mistyped(loading.SERVICE)
+        if wrong:
+            raise DefinitionProblem("\n".join(wrong))
+
 
 def load_all(config: EcsConfig) -> Loaded:
     """Raises DefinitionProblem."""
@@ -65,6 +73,7 @@ def differences(
     with_service: bool = True,
 ) -> Iterator[Compared]:
     """Of the service, then of the task definition that it uses, else of the newest one."""
+    loaded.assert_comparable()
     there = None
     if loaded.service is not None:
         there = remote.service(
@@ -96,6 +105,7 @@ def sides(
 ) -> Iterator[tuple[str, tuple[Plain, Plain]]]:
     """For a command that compares by itself: each target with what runs (empty: nothing) and what
     the files say, in the forms that ``differences`` compares."""
+    loaded.assert_comparable()
     there = None
     ignored = config.ignored_tags
     if loaded.service is not None:
