@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kirikae.aws import codedeploy as api
 from kirikae.aws.session import Aws
 from kirikae.release.errors import DefinitionProblem
+from kirikae.release.fleet import by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,11 @@ def found(
     drives the service, or several do."""
     if named.application and named.group:
         return Group(named.application, named.group, named.rule)
+    driven = {"clusterName": by_name(cluster), "serviceName": by_name(service)}
     driving = [
         Group(str(row["applicationName"]), str(row["deploymentGroupName"]), named.rule)
         for row in api.groups_of_ecs(aws, named.application)
-        if {"clusterName": cluster, "serviceName": service} in row.get("ecsServices", ())
-        and named.group in ("", row["deploymentGroupName"])
+        if driven in row.get("ecsServices", ()) and named.group in ("", row["deploymentGroupName"])
     ]
     if len(driving) == 1:
         return driving[0]

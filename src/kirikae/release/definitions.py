@@ -18,7 +18,7 @@ from kirikae.release.ecs.offered import Functions, of_variables
 from kirikae.release.ecs.plugins import Bench
 from kirikae.release.ecs.reading import JSONNET, YAMLS, Surroundings, parsed, rendered
 from kirikae.release.errors import DefinitionProblem
-from kirikae.release.fleet import Place
+from kirikae.release.fleet import Place, by_name
 
 TASK_FILE = "ecs-task-def.json"
 SERVICE_FILE = "ecs-service-def.json"
@@ -177,7 +177,7 @@ def _assert_same(found: EcsConfig, place: Place) -> None:
     """Two files that name two services would change one and wait for the other."""
     for key, ours in (("cluster", place.cluster), ("service", place.ecs_service)):
         theirs = getattr(found, key)
-        if theirs and theirs != ours:
+        if theirs and by_name(theirs) != by_name(ours):
             raise DefinitionProblem(
                 f"{found.path}: `{key}` is {theirs}, and the project file says {ours} "
                 "(`fleets.new`); let both name the same"
