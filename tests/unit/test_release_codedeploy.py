@@ -388,3 +388,17 @@ def test_init_writes_the_group_that_drives_the_service(tmp_path, shop, monkeypat
     written = (tmp_path / "ecspresso.yml").read_text()
     named = "codedeploy:\n  application_name: shop\n  deployment_group_name: blue\n"
     assert (named in written, "`codedeploy` is not written" in ran.stderr) == (driven, not driven)
+
+
+@pytest.mark.parametrize(
+    ("controller", "says"),
+    [("CODE_DEPLOY", r"deployer: \{codedeploy: \{\}\}"), ("EXTERNAL", "a command of your own")],
+)
+def test_a_service_that_ecs_does_not_deploy_is_told_before_anything_is_registered(
+    shop, controller, says
+):
+    """With who can: ECS would refuse the update, and a revision would be left."""
+    shop.account.controller = controller
+    with pytest.raises(DefinitionProblem, match=says):
+        deploying.deploy("r1", [shop.fleet.ours], shop.ledger, shop.lock)
+    assert shop.account.calls("RegisterTaskDefinition") == []

@@ -31,6 +31,12 @@ _OURS = {
 }
 """Keys of a service definition whose value kirikae gives by itself."""
 _TAGS = "tags"
+_BY_ECS = "ECS"
+_INSTEAD = {
+    "CODE_DEPLOY": "write `deployer: {codedeploy: {}}` under `fleets.new`",
+    "EXTERNAL": "let a command of your own do it (`deployer: {command: ...}` under `fleets.new`)",
+}
+"""Deployment controller -> who can deploy such a service."""
 _LEFT_ALONE = {
     "desiredCount": "it is set at creation; afterwards capacity belongs to whoever scales",
     "deploymentController": "it is set at creation; another controller is another service",
@@ -54,6 +60,8 @@ class Change:
     """Of the AppSpec, where CodeDeploy drives the service."""
     tagging: Tagging = field(default_factory=Tagging)
     """Of a service that is there already."""
+    controller: str = _BY_ECS
+    """Who deploys it."""
 
     @property
     def operation(self) -> str:
@@ -132,6 +140,11 @@ def change(
     )
 
 
+def _controller(service: Mapping[str, Any]) -> str:
+    """Of one that is there, or of the file that it will be created from."""
+    return str((service.get("deploymentController") or {}).get("type") or _BY_ECS)
+
+
 def _why_unknown(key: str, exists: bool) -> str:
     if exists and key in shapes.parameters_of("ecs", "CreateService"):
         return "AWS takes it only when a service is created"
@@ -154,7 +167,7 @@ class EcsFleet:
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises DefinitionProblem, NoImages, NotThere."""
-        return self.change_of(release_id).steps(self.place)
+        return self._own_change(release_id).steps(self.place)
 
     def running(self) -> dict[str, str]:
         found = ecs.service(
@@ -165,7 +178,7 @@ class EcsFleet:
         return {} if found is None else {_SERVICE: found["taskDefinition"]}
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
-        wanted = self.change_of(release_id)
+        wanted = self._own_change(release_id)
         for remark in wanted.remarks():
             self.tell(remark)
         entry.assert_ours()
@@ -239,6 +252,17 @@ class EcsFleet:
                 self.tell(counts)
             told = counts
 
+    def _own_change(self, release_id: str) -> Change:
+        """Raises DefinitionProblem where ECS itself does not deploy the service: it would refuse
+        the update once the revision is registered."""
+        wanted = self.change_of(release_id)
+        if wanted.controller in _INSTEAD:
+            raise DefinitionProblem(
+                f"{self.place.ecs_service} has the deployment controller {wanted.controller}: "
+                f"{_INSTEAD[wanted.controller]}"
+            )
+        return wanted
+
     def change_of(self, release_id: str) -> Change:
         values = self.values(release_id)
         files = files_of(
@@ -266,6 +290,7 @@ class EcsFleet:
         return replace(
             wanted,
             hooks=files.appspec.get("Hooks"),
+            controller=_controller(found or files.service.plain),
             tagging=tagging(found or {}, files.tags if found else None, files.ignored_tags),
         )
 
