@@ -7,8 +7,9 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kirikae.model.catalogue import Entry
 from kirikae.model.evidence import Evidence, Verdict
@@ -243,3 +244,12 @@ class Bench:
     def drive(self, tell: Callable[[Look], None] = lambda look: None) -> Look:
         """To the end, without waiting."""
         return self.driver().drive(tell)
+
+
+def known(*kinds: Kind[Any]) -> dict[str, Callable[[], Kind[Any]]]:
+    """As ``console/kinds.py`` has them."""
+    return {kind.name: partial(_same, kind) for kind in kinds}
+
+
+def _same(kind: Kind[Any]) -> Kind[Any]:
+    return kind

@@ -20,7 +20,7 @@ from tests.keeper import KeeperProcess
 from tests.pace import eventually
 from tests.unit.test_web import PROJECT
 from tests.webs import Browser, site_of
-from tests.world import PLAN, WORLD
+from tests.world import PLAN, WORLD, known
 
 URL = "s3://portfolio/teams"
 STORE = "store: s3://portfolio/journals\n"
@@ -31,7 +31,7 @@ def keeper(tmp_path, monkeypatch) -> Iterator[KeeperProcess]:
     found = KeeperProcess(tmp_path)
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     yield found
     found.kill()
 

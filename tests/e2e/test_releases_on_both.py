@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +87,12 @@ class Both:
         self.shop.elb.add_tags(
             ResourceArns=[self.shop.rule], Tags=[{"Key": "Name", "Value": "main"}]
         )
+        for group in self.shop.groups.values():
+            # Two hosts after each other wait for it in every release, and no request takes longer.
+            self.shop.elb.modify_target_group_attributes(
+                TargetGroupArn=group,
+                Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "3"}],
+            )
         self.user = User(folder, local, self.shop)
         self.hosts = SshdHosts(local, folder, self.shop.groups["a"], "web1", "web2")
         file = folder / "kirikae.yml"
@@ -167,7 +174,27 @@ class Both:
             return str(answer.read().decode().strip())
 
 
-def test_every_bad_one_is_told_on_its_fleet_and_nothing_is_lost(tmp_path, local):
+@dataclass
+class Clock:
+    """Where the time of all releases went: seconds by what was done meanwhile."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[what] += time.monotonic() - began  # type: ignore[assignment]
+
+    @property
+    def parts(self) -> str:
+        """The longest first."""
+        return ", ".join(f"{what} {took:.0f} s" for what, took in self.seconds.most_common())
+
+
+@pytest.mark.timeout(300 + 180 * RELEASES)
+def test_every_bad_one_is_told_on_its_fleet_and_nothing_is_lost(tmp_path, local, capsys):
     """With outcome and cause, on the fleet that did not take it; what was good before serves on
     there, and every request is answered."""
     both = Both(tmp_path, local)
@@ -180,31 +207,55 @@ def test_every_bad_one_is_told_on_its_fleet_and_nothing_is_lost(tmp_path, local)
     both.shop.weigh(1, 1)
     serving = {OLD: "r0", NEW: "r0"}
     told: Counter[str] = Counter()
+    clock = Clock()
     with Hammer(both.shop.port, threads=2, pause_s=0.05) as load:
         for number in range(RELEASES):
             kind = "good" if number % 2 else list(KINDS)[number // 2 % len(KINDS)]
             told[kind] += 1
             order = ORDERS[number // 2 // len(KINDS) % 2]
             release = f"r{number + 1}"
-            _put(both, release, KINDS.get(kind), order, serving)
-            for side, now in serving.items():
-                eventually(
-                    lambda side=side, now=now: both.serves(side, now), f"{now} serves on {side}"
+            began = time.monotonic()
+            _put(both, release, KINDS.get(kind), order, serving, clock)
+            with clock.of("until what is good serves"):
+                for side, now in serving.items():
+                    eventually(
+                        lambda side=side, now=now: both.serves(side, now),
+                        f"{now} serves on {side}",
+                    )
+            with capsys.disabled():
+                took = time.monotonic() - began
+                print(
+                    f"  {release} ({kind}): told after {took:.0f} s; {load.count:,} requests, "
+                    f"{len(load.failures)} lost",
+                    flush=True,
                 )
     assert load.count > RELEASES
     assert load.failures == []
-    print(f"\n  {RELEASES} releases {dict(told)}, {load.count:,} requests, 0 lost")
+    with capsys.disabled():
+        print(
+            f"  {RELEASES} releases in {time.monotonic() - clock.began:.0f} s ({dict(told)}): "
+            f"all told, {load.count:,} requests, 0 lost; {clock.parts}; load "
+            f"{os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+        )
 
 
 def _put(
-    both: Both, release: str, bad: Bad | None, order: tuple[str, ...], serving: dict[str, str]
+    both: Both,
+    release: str,
+    bad: Bad | None,
+    order: tuple[str, ...],
+    serving: dict[str, str],
+    clock: Clock,
 ) -> None:
     """``serving``: fleet -> release, changed to what has to serve afterwards."""
-    both.create(release, bad)
+    with clock.of("create"):
+        both.create(release, bad)
     if bad is not None and bad.no_task:
         both.want(0)
-    code, said = both.deploy(release, order)
-    ended = both.outcomes(release)
+    with clock.of("deploy of a bad one" if bad else "deploy of a good one"):
+        code, said = both.deploy(release, order)
+    with clock.of("status"):
+        ended = both.outcomes(release)
     if bad is None:
         assert code == 0 and ended == {OLD: "done", NEW: "done"}, said
         serving.update({OLD: release, NEW: release})

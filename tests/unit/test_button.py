@@ -24,7 +24,7 @@ from kirikae.move.journal import Journal
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
-from tests.world import PLAN, SAY, WORLD, Bench, World, WorldThing
+from tests.world import PLAN, SAY, WORLD, Bench, World, WorldThing, known
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 PROJECT = """\
@@ -42,7 +42,7 @@ moves:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANG", "C.UTF-8")

@@ -24,7 +24,7 @@ from kirikae.model.said import Words
 from kirikae.survey.catalogue import catalogue
 from kirikae.traffic.batches import Batch
 from kirikae.traffic.kind import TRAFFIC
-from tests.world import WORLD
+from tests.world import WORLD, known
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -71,7 +71,7 @@ def test_generated_pages_are_fresh(page):
 
 def test_every_kind_of_move_has_its_keys_in_the_reference(monkeypatch):
     """Also where there are several."""
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     page = generator().project_file()
     assert "- `moves.NAME` with `kind: world`: A move of a file." in page
     assert "- `moves.NAME.file` (string; must be given)" in page

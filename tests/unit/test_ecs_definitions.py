@@ -182,6 +182,16 @@ def test_the_default_names_are_tried_in_order(tmp_path):
         ),
         ("- a", "must hold one object"),
         (CONFIG + "ignore: [a]\n", r"yml:5: `ignore` has one key"),
+        (CONFIG + "codedeploy: shop\n", r"yml:5: `codedeploy` has keys and values \(application_n"),
+        (
+            CONFIG + "codedeploy:\n  application_name: [a]\n",
+            r"yml:6: .* must be text",
+        ),
+        (CONFIG + "appspec: true\n", r"yml:5: `appspec` has keys and values \(Hooks\)"),
+        (
+            CONFIG + "appspec:\n  Hooks: BeforeInstall\n",
+            r"yml:6: `Hooks` .* must be a list",
+        ),
         (
             CONFIG + "plugins:\n- {name: tfstate, config: {path: a}}\n"
             "- {name: tfstate, config: {path: b}}\n",
@@ -222,6 +232,47 @@ def test_yaml_is_read_as_1_2(tmp_path):
     found = opened(tmp_path)
     assert (found.service, found.cluster, found.timeout_s) == ("no", "on", 90)
     assert found.remarks == (f"{found.path}:4: `svc` is not known; did you mean service?",)
+
+
+def test_a_key_that_codedeploy_does_not_have_is_told_and_read_over(tmp_path):
+    """As ecspresso does."""
+    text = "codedeploy:\n  application_name: a\n  deployment_group: b\n"
+    (tmp_path / "ecspresso.yml").write_text(text)
+    found = opened(tmp_path)
+    assert found.remarks == (
+        f"{found.path}:3: `deployment_group` is not known in `codedeploy`; did you mean "
+        "deployment_group_name?",
+    )
+
+
+@pytest.mark.parametrize("path", ["diff", "external"])
+@pytest.mark.parametrize(
+    ("task", "service", "says"),
+    [
+        ({"tags": 1}, {}, "td.json: tags must be a list, not 1"),
+        ({"containerDefinitions": {"a": 1}}, {}, "td.json: containerDefinitions must be a list"),
+        (
+            {"containerDefinitions": [{"portMappings": [80]}]},
+            {},
+            r"portMappings\[0\] must be",
+        ),
+        (
+            {},
+            {"deploymentConfiguration": "x"},
+            "sv.json: deploymentConfiguration must be",
+        ),
+        ({}, {"capacityProviderStrategy": [{"capacityProvider": 1}]}, r"Strategy\[0\]\.capacityPr"),
+    ],
+)
+def test_values_of_another_kind_are_told_with_their_place(tmp_path, path, task, service, says):
+    """No sense can be made of the rest; AWS is not asked."""
+    (tmp_path / "ecspresso.yml").write_text(CONFIG)
+    (tmp_path / "td.json").write_text(json.dumps({"family": "web", **task}))
+    (tmp_path / "sv.json").write_text(json.dumps(service))
+    found = opened(tmp_path)
+    look = comparing.differences if path == "diff" else comparing.sides
+    with pytest.raises(DefinitionProblem, match=says):
+        list(look(found, None, comparing.load_all(found)))
 
 
 def test_jsonnet_has_variables_imports_and_native_functions(tmp_path):

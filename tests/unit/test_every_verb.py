@@ -17,7 +17,7 @@ from kirikae.console.main import _GROUPS, TRACEBACK, cli
 from kirikae.console.options import Number
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
-from tests.world import WORLD
+from tests.world import WORLD, known
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 PROJECT = """\
@@ -151,7 +151,7 @@ def assert_answers_in_json(verb: str, *more: str) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     # Who we are is asked of AWS; here nobody answers anything else.
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import stat
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,6 +18,7 @@ from kirikae.hosts.files import (
 )
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.survey.collect import project_key
+from tests.command import run
 
 
 def mode(path):
@@ -78,3 +82,41 @@ def test_whoever_makes_a_file_first_wins(tmp_path):
     """The second is told so, and changes nothing."""
     assert create_durably(tmp_path / "x", "one") and not create_durably(tmp_path / "x", "two")
     assert (tmp_path / "x").read_text() == "one" and mode(tmp_path / "x") == 0o600
+
+
+@contextmanager
+def no_more_than(size):
+    """No file of this process may be larger: what a full disk does, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("write", [write_durably, create_durably])
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, write):
+    """Which one, since the system does not say it."""
+    with no_more_than(10_000), pytest.raises(OSError) as caught:
+        write(tmp_path / "f", b"x" * 20_000)
+    assert caught.value.filename == str(tmp_path / "f")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_release_that_does_not_fit_on_the_disk_is_told_and_can_be_made_once_it_does(
+    tmp_path, monkeypatch
+):
+    """With its file, and no word of standard output; no half a release is left."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_text(
+        "service: shop\nenvironment: test\naccount: '123456789012'\n"
+        "fleets: {old: {target_group: a}, new: {cluster: c, ecs_service: b}}\n"
+    )
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/app").write_bytes(os.urandom(200_000))
+    with no_more_than(100_000):
+        ran = run("release", "create", "r1", "--from", "code")
+    assert ran.exit_code == 3 and "releases/r1.tar.gz: " in ran.stderr, ran
+    assert "see to the disk" in ran.stderr and "answer cannot be written" not in ran.stderr
+    assert run("release", "create", "r1", "--from", "code").exit_code == 0

@@ -47,7 +47,7 @@ def test_a_finding_and_the_help_cost_nothing_that_they_do_not_need(what):
 
 def test_no_kind_of_move_is_blocked_by_what_it_mends():
     """A team would have to answer for what it is about to mend."""
-    kinds = {kind.name for kind in KINDS}
+    kinds = set(KINDS)
     entries = list(catalogue().values())
     for entry in entries:
         assert {*entry.blocks} <= {*kinds, EVERY_KIND} and {*entry.mends} <= kinds, entry.code

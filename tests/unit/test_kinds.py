@@ -4,6 +4,8 @@ know it, and nothing in ``src/`` does."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from kirikae.console.kinds import read_project
 from kirikae.model.errors import ProjectProblem
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import Ran, run
-from tests.world import WORLD
+from tests.world import WORLD, known
 
 PROJECT = """\
 service: shop
@@ -34,7 +36,7 @@ ARN = "arn:aws:iam::123456789012:user/sre"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     # A second kind needs no AWS: only who we are is asked, and answered here.
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
     monkeypatch.chdir(tmp_path)
@@ -116,7 +118,7 @@ def test_a_hold_whose_reason_sounds_like_a_back_out_is_none(folder):
 def test_a_project_file_that_names_another_thing_does_not_move_it(folder, monkeypatch):
     """What a move began with is written down; a changed file is told, and back-out still works."""
     assert run("move", "start", "earth", "--detach").exit_code == 0
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, _of_subject("another world")))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, _of_subject("another world")))
     ran = run("move", "start", "earth")
     assert ran.exit_code == 1 and "the world" in ran.stderr and "another world" in ran.stderr
 
@@ -173,3 +175,18 @@ def test_status_says_what_can_be_done_and_not_what_cannot(folder):
     over = run("move", "status", "earth").stdout
     assert "it is over" in over and "you can" not in over
     assert plain("move", "status", "earth")["lawful"] == []
+
+
+def test_a_kind_is_imported_when_a_move_of_it_is_met(tmp_path):
+    """A deploy of a service that moves traffic alone waits for no other room."""
+    file = tmp_path / "kirikae.yml"
+    file.write_text(PROJECT.split("moves:")[0])
+    code = (
+        "import sys; from kirikae.console.context import load_project; "
+        "from kirikae.console.here import Here; load_project(Here(sys.argv[1])); "
+        "print([name for name in sys.modules if name.endswith('.kind')])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "['kirikae.move.kind']\n"

@@ -19,6 +19,7 @@ from kirikae.release.ledger import Ledger
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import Releases
 from tests.answering import AnsweringAws
+from tests.command import run
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task-definition/shop"
 NEW, OLD = f"{ARN}:2", f"{ARN}:1"
@@ -151,7 +152,7 @@ class Account:
 
 
 class Shop:
-    def __init__(self, folder):
+    def __init__(self, folder, settings=None, named=None):
         task = {"family": "shop", "containerDefinitions": [{"name": "app", "image": "x"}]}
         service = {
             "desiredCount": 2,
@@ -167,6 +168,8 @@ class Shop:
             "service_definition": "service.json",
             "appspec": {"Hooks": [{"BeforeAllowTraffic": "looks"}]},
         }
+        if named:
+            config["codedeploy"] = named
         (folder / "ecspresso.yml").write_text(json.dumps(config))
         self.account = Account()
         self.store = SqliteStore(folder / "s.db")
@@ -176,7 +179,8 @@ class Shop:
         place = ServicePlace("c", "shop", "new")
         aws = self.account.aws
         ours = EcsFleet(aws, place, releases, folder, {}, 5, self.told.append)
-        self.fleet = CodeDeployFleet(ours, CodeDeploy(application="a", group="g"))
+        chosen = settings or CodeDeploy(application="a", group="g")
+        self.fleet = CodeDeployFleet(ours, chosen)
 
     @property
     def lock(self):
@@ -281,3 +285,120 @@ def test_a_service_that_codedeploy_does_not_drive_is_refused_before_anything(sho
     shop.account.controller = "ECS"
     with pytest.raises(DefinitionProblem, match=r"leave `fleets.new.deployer.codedeploy` out"):
         shop.deploy("r2")
+
+
+# --- which group
+
+
+def groups(*driven):
+    """CodeDeploy's answers: an application `shop` of two groups, one of them of ``driven``."""
+    rows = [
+        {
+            "applicationName": application,
+            "deploymentGroupName": group,
+            "ecsServices": [{"clusterName": "c", "serviceName": service}],
+        }
+        for application, group, service in driven
+    ]
+
+    def of(asked):
+        name = asked["applicationName"]
+        return [row for row in rows if row["applicationName"] == name]
+
+    return {
+        "ListApplications": {"applications": ["shop", "lambdas"]},
+        "BatchGetApplications": {
+            "applicationsInfo": [
+                {"applicationName": "shop", "computePlatform": "ECS"},
+                {"applicationName": "lambdas", "computePlatform": "Lambda"},
+            ]
+        },
+        "ListDeploymentGroups": lambda asked: {
+            "deploymentGroups": [row["deploymentGroupName"] for row in of(asked)]
+        },
+        "BatchGetDeploymentGroups": lambda asked: {"deploymentGroupsInfo": of(asked)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "group"),
+    [
+        ({}, {}, ("shop", "blue")),
+        ({"application": "shop"}, {}, ("shop", "blue")),
+        ({}, {"application_name": "x", "deployment_group_name": "y"}, ("x", "y")),
+        (
+            {"application": "a", "group": "g"},
+            {"application_name": "x", "deployment_group_name": "y"},
+            ("a", "g"),
+        ),
+        ({}, {"deployment_config_name": "CodeDeployDefault.ECSAllAtOnce"}, ("shop", "blue")),
+    ],
+)
+def test_the_group_is_the_named_one_else_the_one_that_drives_the_service(
+    tmp_path, shop, settings, named, group
+):
+    """The project file first, then ecspresso's configuration, then CodeDeploy's own word."""
+    (tmp_path / "other").mkdir()
+    other = Shop(tmp_path / "other", CodeDeploy(**settings), named)
+    other.account.aws.answers |= groups(("shop", "blue", "shop"), ("shop", "red", "worker"))
+    assert other.deploy("r1").trouble is None
+    [asked] = other.account.calls("CreateDeployment")
+    assert (asked["applicationName"], asked["deploymentGroupName"]) == group
+    assert asked.get("deploymentConfigName") == named.get("deployment_config_name")
+    assert len(other.account.calls("ListApplications")) == (not settings and group[0] == "shop")
+
+
+@pytest.mark.parametrize(
+    ("driven", "says"),
+    [
+        ([("shop", "red", "worker")], "no deployment group of CodeDeploy drives c/shop"),
+        (
+            [("shop", "red", "shop"), ("shop", "blue", "shop")],
+            "several deployment groups .*: shop/red, shop/blue; name one",
+        ),
+    ],
+)
+def test_a_group_that_is_not_certain_is_asked_for_before_anything_changes(
+    tmp_path, shop, driven, says
+):
+    """No guess: another group would turn another service."""
+    (tmp_path / "other").mkdir()
+    other = Shop(tmp_path / "other", CodeDeploy())
+    other.account.aws.answers |= groups(*driven)
+    with pytest.raises(DefinitionProblem, match=says):
+        other.fleet.steps("r1")
+    assert other.account.calls("RegisterTaskDefinition") == []
+
+
+@pytest.mark.parametrize("driven", [True, False])
+def test_init_writes_the_group_that_drives_the_service(tmp_path, shop, monkeypatch, driven):
+    """As ecspresso does; where CodeDeploy knows none, that is told and nothing is guessed."""
+    aws = shop.account.aws
+    aws.answers |= groups(("shop", "blue", "shop" if driven else "worker"))
+    task = {"family": "shop", "containerDefinitions": []}
+    aws.answers["DescribeTaskDefinition"] = {"taskDefinition": {**task, "taskDefinitionArn": OLD}}
+    rows = shop.account.services({})["services"]
+    rows[0] |= {"serviceArn": "arn:shop", "serviceName": "shop", "deployments": []}
+    aws.answers["DescribeServices"] = {"services": rows}
+    monkeypatch.setattr("kirikae.console.ecs.aws_opener", lambda *_: lambda region: aws)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ecspresso.yml").unlink()
+    ran = run("ecs", "init", "--cluster", "c", "--service", "shop")
+    assert ran.exit_code == 0, ran
+    written = (tmp_path / "ecspresso.yml").read_text()
+    named = "codedeploy:\n  application_name: shop\n  deployment_group_name: blue\n"
+    assert (named in written, "`codedeploy` is not written" in ran.stderr) == (driven, not driven)
+
+
+@pytest.mark.parametrize(
+    ("controller", "says"),
+    [("CODE_DEPLOY", r"deployer: \{codedeploy: \{\}\}"), ("EXTERNAL", "a command of your own")],
+)
+def test_a_service_that_ecs_does_not_deploy_is_told_before_anything_is_registered(
+    shop, controller, says
+):
+    """With who can: ECS would refuse the update, and a revision would be left."""
+    shop.account.controller = controller
+    with pytest.raises(DefinitionProblem, match=says):
+        deploying.deploy("r1", [shop.fleet.ours], shop.ledger, shop.lock)
+    assert shop.account.calls("RegisterTaskDefinition") == []

@@ -216,6 +216,9 @@ plugins: [{name: tfstate, config: {path: terraform.tfstate}}]
 """
     (place / "ecspresso.yml").write_text(config)
     assert new.steps("r2")[0].parameters["family"] == "bookshop"
+    by_arn = config.replace("cluster: c", "cluster: arn:aws:ecs:eu-west-1:123456789012:cluster/c")
+    (place / "ecspresso.yml").write_text(by_arn)
+    assert new.steps("r2")
     (place / "ecspresso.yml").write_text(config.replace("shop", "another", 1))
     with pytest.raises(DefinitionProblem, match=r"`service` is another, and the project file"):
         new.steps("r2")

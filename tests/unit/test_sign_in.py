@@ -100,7 +100,7 @@ def test_a_group_whose_errors_are_edited_away_is_known():
     from kirikae.aws.session import Aws
 
     aws = Aws("ap-northeast-1")
-    client = aws._session.client("elbv2", aws_access_key_id="x", aws_secret_access_key="x")
+    client = aws._session.create_client("elbv2", aws_access_key_id="x", aws_secret_access_key="x")
     aws._clients["elbv2"] = client
     arn = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/shop/1"
     with Stubber(client) as stub:

@@ -31,7 +31,7 @@ from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
 from tests.unit.test_survey import DATA as BUNDLES
-from tests.world import PLAN, WORLD
+from tests.world import PLAN, WORLD, known
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 PROJECT = """\
@@ -49,7 +49,7 @@ moves:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,7 @@ from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
 from tests.webs import ORIGIN, TOKEN, Browser, site_of
-from tests.world import PLAN, SAY, WORLD, World
+from tests.world import PLAN, SAY, WORLD, World, known
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 PROJECT = """\
@@ -42,7 +42,7 @@ TEMPLATES = Path(serve.__file__).parent / "web" / "templates"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, WORLD))
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDNOTREAL")

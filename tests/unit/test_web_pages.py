@@ -37,7 +37,7 @@ from tests.unit.test_survey import PROJECT as SURVEYED
 from tests.unit.test_survey import bundle_text
 from tests.unit.test_web import PROJECT, browser, folder, site  # noqa: F401 - fixtures
 from tests.webs import Browser, site_of
-from tests.world import PLAN
+from tests.world import PLAN, known
 
 JOBS = """\
   batch: {kind: jobs, crontab: crontab, ledger: "http://127.0.0.1:9", time_zone: Asia/Tokyo}
@@ -217,7 +217,7 @@ def test_the_jobs_page_without_a_ledger_and_with_one(folder, monkeypatch, langua
     from kirikae.console import kinds
     from kirikae.jobs.kind import JOBS as KIND
 
-    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, KIND))
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, **known(KIND)})
     (folder / "crontab").write_text("0 3 * * * mail\n")
     (folder / "kirikae.yml").write_text(PROJECT + JOBS)
     headers = {"Accept-Language": language}

@@ -1,1 +1,1 @@
-"""Every call to AWS, as thin typed functions; the only room that imports boto3."""
+"""Every call to AWS, as thin typed functions; the only room that imports botocore."""

@@ -18,14 +18,13 @@ class AssumedAws(Aws):
         super().__init__(region, read_only)
 
     def _fresh_session(self) -> Any:
-        import boto3
-
-        return boto3.session.Session(
-            region_name=self._region,
-            aws_access_key_id=self._assumed["AccessKeyId"],
-            aws_secret_access_key=self._assumed["SecretAccessKey"],
-            aws_session_token=self._assumed["SessionToken"],
+        session = super()._fresh_session()
+        session.set_credentials(
+            self._assumed["AccessKeyId"],
+            self._assumed["SecretAccessKey"],
+            self._assumed["SessionToken"],
         )
+        return session
 
 
 def assumed(aws: Aws, region: str, role_arn: str, read_only: bool) -> Aws:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kirikae.aws.session import Aws, told
 
 Plain = dict[str, Any]
+_MOST_AT_ONCE = 100
 _GOING_ON = ("Created", "Queued", "InProgress", "Baking", "Ready")
 
 
@@ -57,3 +58,39 @@ def stop(aws: Aws, identity: str) -> None:
     """And put back what served before it."""
     with told():
         aws.client("codedeploy").stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
+
+
+def groups_of_ecs(aws: Aws, application: str = "") -> Iterator[Plain]:
+    """The deployment groups of applications that deploy to ECS, of this one or of all, each with
+    the services that it drives (``ecsServices``)."""
+    with told():
+        client = aws.client("codedeploy")
+        names = [application] if application else _ecs_applications(client)
+        for name in names:
+            for page in client.get_paginator("list_deployment_groups").paginate(
+                applicationName=name
+            ):
+                for some in _in_batches(page["deploymentGroups"]):
+                    answer = client.batch_get_deployment_groups(
+                        applicationName=name, deploymentGroupNames=some
+                    )
+                    yield from answer["deploymentGroupsInfo"]
+
+
+def _ecs_applications(client: Any) -> list[str]:
+    found = []
+    for page in client.get_paginator("list_applications").paginate():
+        for some in _in_batches(page["applications"]):
+            answer = client.batch_get_applications(applicationNames=some)
+            found += [
+                str(each["applicationName"])
+                for each in answer["applicationsInfo"]
+                if each.get("computePlatform") == "ECS"
+            ]
+    return found
+
+
+def _in_batches(names: Sequence[str]) -> Iterator[list[str]]:
+    """Of as many as one call takes (API reference, BatchGetApplications: 100)."""
+    for begin in range(0, len(names), _MOST_AT_ONCE):
+        yield [*names[begin : begin + _MOST_AT_ONCE]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kirikae.aws.errors import NotThere
@@ -27,10 +28,20 @@ def task_definition(aws: Aws, name: str) -> Plain:
         return dict(answer["taskDefinition"])
 
 
-def service(aws: Aws, cluster: str, name: str) -> Plain | None:
+def service(
+    aws: Aws,
+    cluster: str,
+    name: str,
+    with_tags: bool = False,
+) -> Plain | None:
     """The service, or None if there is none that is active."""
+    more: Plain = {"include": ["TAGS"]} if with_tags else {}
     with told():
-        answer = aws.client("ecs").describe_services(cluster=cluster, services=[name])
+        answer = aws.client("ecs").describe_services(
+            cluster=cluster,
+            services=[name],
+            **more,
+        )
     found = [s for s in answer["services"] if s["status"] == "ACTIVE"]
     return dict(found[0]) if found else None
 
@@ -52,6 +63,18 @@ def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
     }
     with told():
         return dict(aws.client("ecs").update_service(**wanted)["service"])
+
+
+def tag(aws: Aws, arn: str, tags: list[dict[str, str]]) -> None:
+    """Tags of other keys stay."""
+    with told():
+        aws.client("ecs").tag_resource(resourceArn=arn, tags=tags)
+
+
+def untag(aws: Aws, arn: str, keys: Sequence[str]) -> None:
+    """A key that is not there is none to take away."""
+    with told():
+        aws.client("ecs").untag_resource(resourceArn=arn, tagKeys=[*keys])
 
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:

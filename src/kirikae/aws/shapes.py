@@ -43,6 +43,39 @@ def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> lis
     return list(_of_structure(input_shape(service, operation), parameters, ""))
 
 
+def mistyped(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:
+    """Those of ``problems`` that are values of another kind: nobody can make sense of the rest with
+    them in it."""
+    return list(_mistyped(input_shape(service, operation), parameters, ""))
+
+
+def _mistyped(shape: Any, value: Any, at: str) -> Iterator[str]:
+    """A null says nothing."""
+    kinds = _KINDS.get(shape.type_name)
+    if value is None:
+        return
+    if kinds is not None and not _is_one_of(value, kinds):
+        yield f"{at} must be {_IN_WORDS[shape.type_name]}, not {value!r:.60}"
+        return
+    for inner, each, place in _members(shape, value, at):
+        yield from _mistyped(inner, each, place)
+
+
+def _members(shape: Any, value: Any, at: str) -> Iterator[tuple[Any, Any, str]]:
+    """(shape, value, place) of what is inside, as far as the model knows it."""
+    match shape.type_name:
+        case "structure":
+            for name, each in value.items():
+                if name in shape.members:
+                    yield shape.members[name], each, _inside(at, name)
+        case "list":
+            for place, each in enumerate(value):
+                yield shape.member, each, f"{at}[{place}]"
+        case "map":
+            for name, each in value.items():
+                yield shape.value, each, _inside(at, name)
+
+
 def taken(service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters without what has another kind of value than the model says (``problems``
     names it), so that whoever looks at the rest finds what it expects."""
@@ -87,12 +120,9 @@ def _of(shape: Any, value: Any, at: str) -> Iterator[str]:
         yield f"{at} must be {_IN_WORDS[shape.type_name]}, not {value!r:.60}"
     elif shape.type_name == "structure":
         yield from _of_structure(shape, value, at)
-    elif shape.type_name == "list":
-        for place, each in enumerate(value):
-            yield from _of(shape.member, each, f"{at}[{place}]")
-    elif shape.type_name == "map":
-        for name, each in value.items():
-            yield from _of(shape.value, each, _inside(at, name))
+    elif shape.type_name in ("list", "map"):
+        for inner, each, place in _members(shape, value, at):
+            yield from _of(inner, each, place)
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
         yield f"{at} is {value!r:.60}; it may be {', '.join(shape.enum)}, or be left out"
 

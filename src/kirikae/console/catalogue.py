@@ -11,6 +11,6 @@ from kirikae.model.catalogue import Entry, load
 def catalogue() -> Mapping[str, Entry]:
     """Code -> entry."""
     found = {**load("kirikae.survey"), **load("kirikae.guard"), **load("kirikae.drill")}
-    for kind in kinds.KINDS:
+    for kind in kinds.every():
         found |= kind.catalogue
     return found

@@ -23,8 +23,9 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, KirikaeError, UsageProblem
 from kirikae.model.said import Said, said
+from kirikae.release import codedeploy_group
+from kirikae.release.codedeploy import CONTROLLER
 from kirikae.release.ecs import comparing, goduration, initial, remote
-from kirikae.release.ecs.canonical import service_form, task_form
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
 from kirikae.release.ecs.gojson import without_empty, written
@@ -34,6 +35,7 @@ from kirikae.release.ecs.verify.checked import Checked, Result
 from kirikae.release.ecs.verify.whole import verified
 
 if TYPE_CHECKING:
+    from kirikae.aws.session import Aws
     from kirikae.release.errors import NotFinished, RolledBack
     from kirikae.release.service_deployment import Progress as Look
 
@@ -68,8 +70,8 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
         raise UsageProblem(f"there is no task definition {name}")
     speech = Speech(here.language(given.lang))
     region = place.region or aws.client("ecs").meta.region_name
-    files = initial.files(replace(place, region=region), service, found)
-    remarks = [] if service is None else list(service.remarks)
+    driven, remarks = _codedeploy(aws, place, service)
+    files = initial.files(replace(place, region=region, codedeploy=driven), service, found)
     if dry:
         told = [speech.say(said("release.ecs.would_write", path=str(path))) for path in files]
         return would(told, {"files": list(map(str, files))})
@@ -83,6 +85,22 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
         write_durably(path, text)
     lines = [speech.say(said("release.ecs.written", path=str(path))) for path in files]
     return Answer({"files": list(map(str, files)), "remarks": remarks}, lines, notes=remarks)
+
+
+def _codedeploy(
+    aws: Aws, place: Place, service: remote.Service | None
+) -> tuple[dict[str, str] | None, list[str]]:
+    """Which group drives the service, where CodeDeploy does; and what is to be known of the
+    service."""
+    if service is None:
+        return None, []
+    remarks = [*service.remarks]
+    if (service.plain.get("deploymentController") or {}).get("type") != CONTROLLER:
+        return None, remarks
+    try:
+        return codedeploy_group.keys_of(aws, place.cluster, place.service), remarks
+    except KirikaeError as error:
+        return None, [*remarks, f"`codedeploy` is not written: {error}"]
 
 
 @ecs.command()
@@ -181,35 +199,16 @@ def _reasons(found: Sequence[Compared], every: bool) -> Iterator[Said]:
         yield from (said("release.diff.of", target=each.target, what=what) for what in told)
 
 
-def told_by(desk: EcsDesk, command: str, jsonnet: bool) -> Answer:
+def told_by(desk: EcsDesk, command: str, jsonnet: bool, with_service: bool) -> Answer:
     """Let a command of the user's compare: it gets ``remote/X local/X``, target by target."""
     loaded = comparing.load_all(desk.config)
     suffix = ".jsonnet" if jsonnet else ".json"
     with tempfile.TemporaryDirectory(prefix="kirikae-diff-") as folder:
         codes = [
             _external(command, Path(folder), f"{name}{suffix}", *_both_texts(both, jsonnet))
-            for name, both in _both(desk, loaded)
+            for name, both in comparing.sides(desk.config, desk.aws, loaded, with_service)
         ]
     return Answer({"exit_codes": codes}, silent=not as_json())
-
-
-def _both(
-    desk: EcsDesk, loaded: comparing.Loaded
-) -> Iterator[tuple[str, tuple[dict[str, Any], dict[str, Any]]]]:
-    there = None
-    if loaded.service is not None:
-        there = remote.service(desk.aws, desk.config.cluster, desk.config.service)
-        left = {} if there is None else service_form(there.plain).plain
-        yield "service", (left, service_form(loaded.service.plain).plain)
-    name = there.task_definition if there is not None else str(loaded.task.plain.get("family"))
-    task = remote.task(desk.aws, name)
-    yield (
-        "taskdef",
-        (
-            {} if task is None else task_form(task.plain).plain,
-            task_form(loaded.task.plain).plain,
-        ),
-    )
 
 
 def _both_texts(both: tuple[dict[str, Any], dict[str, Any]], jsonnet: bool) -> tuple[str, str]:
@@ -252,7 +251,7 @@ def diff(
     difference prints nothing."""
     desk = opened(here, given)
     if external:
-        return told_by(desk, external, jsonnet)
+        return told_by(desk, external, jsonnet, with_service)
     return told_apart(desk, with_service, every, exit_code)
 
 
@@ -425,7 +424,10 @@ def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
     help="deployed: the former tasks may still drain; paused: a hook waits for somebody.",
 )
 @click.option(
-    "--timeout", "timeout", default=None, help="Such as 15m (default: the configuration's)."
+    "--timeout",
+    "timeout",
+    envvar="ECSPRESSO_TIMEOUT",
+    help="Such as 15m (default: the configuration's).",
 )
 @JSON
 @click.pass_obj

@@ -5,6 +5,7 @@ A project file is not needed; where one is, its account is the only one that is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,9 +109,29 @@ def open_ecs_desk(here: Here, given: Given) -> EcsDesk:
 # --- options
 
 
+class _Whole(click.types.StringParamType):
+    """A text that a variable of the environment holds whole: click would part it at blanks, and
+    paths at colons."""
+
+    name = "text"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [rv]
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    """As ecspresso's own options are parted; a backslash before the separator keeps it."""
+    parts = re.split(rf"(?<!\\){separator}", text)
+    return [part.replace(f"\\{separator}", separator) for part in parts if part]
+
+
+def _files(_: click.Context, __: click.Parameter, values: Sequence[str]) -> list[Path]:
+    return [Path(part) for value in values for part in _parts(value, ",")]
+
+
 def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     found = {}
-    for value in values:
+    for value in (part for each in values for part in _parts(each, ";")):
         name, equals, text = value.partition("=")
         if not equals or not name:
             raise click.BadParameter(f"{value!r}: write NAME=VALUE")
@@ -128,28 +149,32 @@ _OPTIONS = (
     click.option(
         "--envfile",
         "envfiles",
-        type=click.Path(path_type=Path),
+        type=_Whole(),
         envvar="ECSPRESSO_ENVFILE",
         multiple=True,
-        help="A file of variables, NAME=value a line; later ones win.",
+        callback=_files,
+        metavar="PATH",
+        help="A file of variables, NAME=value a line, or several with commas; later ones win.",
     ),
     click.option(
         "--ext-str",
         "texts",
+        type=_Whole(),
         envvar="ECSPRESSO_EXT_STR",
         multiple=True,
         callback=_pairs,
         metavar="NAME=VALUE",
-        help="An external variable for Jsonnet, as text.",
+        help="An external variable for Jsonnet, as text; several with semicolons.",
     ),
     click.option(
         "--ext-code",
         "codes",
+        type=_Whole(),
         envvar="ECSPRESSO_EXT_CODE",
         multiple=True,
         callback=_pairs,
         metavar="NAME=CODE",
-        help="An external variable for Jsonnet, as code.",
+        help="An external variable for Jsonnet, as code; several with semicolons.",
     ),
     click.option(
         "--assume-role-arn",

@@ -3,11 +3,13 @@ help is quick."""
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, EIO, ENAMETOOLONG, ENOSPC
 from pathlib import Path
 from typing import Any
@@ -132,13 +134,26 @@ class _Lazy(Whole):
         module, attribute, _ = _GROUPS[cmd_name]
         from importlib import import_module
 
-        command: click.Command = getattr(import_module(module), attribute)
+        with _nothing_to_collect():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Help lines from the table: click would import every module for them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, _, says) in _GROUPS.items()])
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """What a module makes as it is imported stays as long as the process: looking through it for
+    garbage, again and again, takes a tenth of a second, and as much once more at the end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -92,6 +92,22 @@ def _named_once(statements: list[Statement]) -> list[Statement]:
     return told
 
 
+_GROUPS = (
+    "codedeploy:BatchGetApplications",
+    "codedeploy:BatchGetDeploymentGroups",
+    "codedeploy:ListApplications",
+    "codedeploy:ListDeploymentGroups",
+)
+"""Where the project file does not say which one drives the service."""
+_SERVICE = (
+    "ecs:CreateService",
+    "ecs:TagResource",
+    "ecs:UntagResource",
+    "ecs:UpdateService",
+)
+"""What a release does to a service; its tags have calls of their own."""
+
+
 def _releases(project: Project) -> Iterator[Statement]:
     """What `release deploy` changes at AWS; nothing where a command of the user's own does it."""
     yield from _drains(project)
@@ -105,7 +121,7 @@ def _releases(project: Project) -> Iterator[Statement]:
     yield allow("Define", "*", "ecs:RegisterTaskDefinition")
     for name in names:
         service = f"{scope}:service/{new.cluster}/{name}"
-        yield allow("Deploy", service, "ecs:CreateService", "ecs:UpdateService")
+        yield allow("Deploy", service, *_SERVICE)
     for role in (execution_role(project), task_role(project)):
         if role is not None:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"
@@ -143,18 +159,20 @@ def _codedeploy(project: Project) -> Iterator[Statement]:
         return
     ours = deployer.codedeploy
     scope = f"arn:aws:codedeploy:{project.region}:{project.account}"
+    application = ours.application or "*"
+    if ours.application is None or ours.group is None:
+        yield allow("WhichCodeDeploy", "*", *_GROUPS)
     yield allow(
         "DriveCodeDeploy",
-        f"{scope}:deploymentgroup:{ours.application}/{ours.group}",
+        f"{scope}:deploymentgroup:{application}/{ours.group or '*'}",
         "codedeploy:CreateDeployment",
         "codedeploy:GetDeployment",
         "codedeploy:ListDeployments",
         "codedeploy:StopDeployment",
     )
-    application = f"{scope}:application:{ours.application}"
     yield allow(
         "TellCodeDeploy",
-        application,
+        f"{scope}:application:{application}",
         "codedeploy:GetApplicationRevision",
         "codedeploy:RegisterApplicationRevision",
     )

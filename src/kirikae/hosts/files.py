@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STATE_FOLDER = ".kirikae"
@@ -29,7 +30,7 @@ def write_durably(
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _named(path), os.fdopen(handle, "wb") as file:
             file.write(_bytes(body))
             file.flush()
             os.fchmod(file.fileno(), mode)
@@ -83,7 +84,7 @@ def create_durably(path: Path, body: str | bytes, mode: int = _PRIVATE_FILE) -> 
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _named(path), os.fdopen(handle, "wb") as file:
             file.write(_bytes(body))
             file.flush()
             os.fchmod(file.fileno(), mode)
@@ -95,6 +96,18 @@ def create_durably(path: Path, body: str | bytes, mode: int = _PRIVATE_FILE) -> 
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
     return True
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk says of no file that it could not be written, and would be taken for another's,
+    such as standard output's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _bytes(body: str | bytes) -> bytes:

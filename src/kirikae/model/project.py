@@ -161,8 +161,16 @@ class OldFleet(Strict):
 class CodeDeploy(Strict):
     """CodeDeploy puts a release onto the service (deployment controller CODE_DEPLOY)."""
 
-    application: Given
-    group: Given = Field(description="its deployment group")
+    application: Given | None = Field(
+        default=None,
+        description="the application (default: ecspresso.yml's, else the one that drives the "
+        "service)",
+    )
+    group: Given | None = Field(
+        default=None,
+        description="its deployment group (default: ecspresso.yml's, else the one that drives the "
+        "service)",
+    )
     config: str | None = Field(
         default=None,
         description="a deployment configuration, such as CodeDeployDefault.ECSAllAtOnce (default: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kirikae.aws import codedeploy as api
@@ -22,6 +22,7 @@ from kirikae.release.codedeploy import (
     unsent,
     updates,
 )
+from kirikae.release.codedeploy_group import Group, Named, found, named_in
 from kirikae.release.ecs_fleet import Change, EcsFleet
 from kirikae.release.ending import Ending
 from kirikae.release.errors import (
@@ -51,6 +52,8 @@ class CodeDeployFleet:
     settings: CodeDeploy
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    _asked: list[Group] = field(default_factory=list)
+    """The group, once it is known."""
 
     @property
     def side(self) -> str:
@@ -61,12 +64,12 @@ class CodeDeployFleet:
         service = self._service()
         change = self.ours.change_of(release_id)
         self._assert_free(f"{self._mark(release_id)} ")
-        names = f"{self.settings.application}/{self.settings.group}"
-        register, _ = change.steps(self.ours.place)
+        names = "/".join(self._group.pair)
+        *ahead, _ = change.steps(self.ours.place)
         definition = self._with_balancer(change, service)
         spec = appspec("(the new revision)", definition, change.hooks)
         says = [f"begin a deployment of {names}", *_remarks(change)]
-        return [register, Step("; ".join(says), "CreateDeployment", {"appSpec": spec})]
+        return [*ahead, Step("; ".join(says), "CreateDeployment", {"appSpec": spec})]
 
     def running(self) -> dict[str, str]:
         found = self._found()
@@ -81,6 +84,7 @@ class CodeDeployFleet:
         entry.assert_ours()
         arn = self.ours.registered(change.task, entry)
         entry.assert_ours()
+        change.tagging.carry_out(self.ours.aws)
         changes = updates(change.service)
         if changes:
             place = self.ours.place
@@ -110,18 +114,32 @@ class CodeDeployFleet:
     # --- one deployment at a time
 
     @property
-    def _group(self) -> tuple[str, str]:
-        return self.settings.application, self.settings.group
+    def _group(self) -> Group:
+        """Raises DefinitionProblem."""
+        if not self._asked:
+            place = self.ours.place
+            self._asked.append(
+                found(self.ours.aws, place.cluster, place.ecs_service, self._named())
+            )
+        return self._asked[0]
+
+    def _named(self) -> Named:
+        """By the project file, else by the configuration of ecspresso."""
+        ours = self.settings
+        said = Named(ours.application or "", ours.group or "", ours.config)
+        if said.application and said.group:
+            return said
+        return said.or_else(named_in(self.ours.configured_codedeploy()))
 
     def _mark(self, release_id: str) -> str:
         """Tells a deployment of ours from anybody else's, also after a SIGKILL."""
         return f"kirikae {release_id}"
 
     def _assert_free(self, ours: str) -> None:
-        for info in api.going_on(self.ours.aws, self._group):
+        for info in api.going_on(self.ours.aws, self._group.pair):
             if not str(info.get("description", "")).startswith(ours):
                 raise UnderWay(
-                    f"{info['deploymentId']} of {self.settings.group} has not ended "
+                    f"{info['deploymentId']} of {self._group.name} has not ended "
                     f"({info['status']}{_held_for(info)}): wait, or end it with `aws deploy "
                     f"stop-deployment --deployment-id {info['deploymentId']}`"
                 )
@@ -129,7 +147,7 @@ class CodeDeployFleet:
     def _begun(self, mark: str, stops_others: bool = False) -> str:
         """The deployment of this mark that a killed run began; empty: there is none.  Another one
         is in the way, or is stopped and taken back.  Raises UnderWay."""
-        for info in api.going_on(self.ours.aws, self._group):
+        for info in api.going_on(self.ours.aws, self._group.pair):
             if info.get("description") == mark:
                 return str(info["deploymentId"])
         if stops_others:
@@ -139,7 +157,7 @@ class CodeDeployFleet:
 
     def _stop_others(self) -> None:
         deadline = self.clock() + self.ours.timeout_s
-        while rows := api.going_on(self.ours.aws, self._group):
+        while rows := api.going_on(self.ours.aws, self._group.pair):
             backing = any(info.get("creator") == _BACK for info in rows)
             for info in [] if backing else rows:
                 self.ours.tell(f"{info['deploymentId']} is stopped and taken back")
@@ -151,10 +169,10 @@ class CodeDeployFleet:
     def _begin(self, spec: str, mark: str) -> str:
         identity = api.create(
             self.ours.aws,
-            self._group,
+            self._group.pair,
             spec,
             mark,
-            self.settings.config,
+            self._group.rule,
         )
         self.ours.tell(f"CodeDeploy has begun {identity}")
         return identity

@@ -18,7 +18,7 @@ from kirikae.release.ecs.offered import Functions, of_variables
 from kirikae.release.ecs.plugins import Bench
 from kirikae.release.ecs.reading import JSONNET, YAMLS, Surroundings, parsed, rendered
 from kirikae.release.errors import DefinitionProblem
-from kirikae.release.fleet import Place
+from kirikae.release.fleet import Place, by_name
 
 TASK_FILE = "ecs-task-def.json"
 SERVICE_FILE = "ecs-service-def.json"
@@ -75,6 +75,14 @@ class Files:
     remarks: tuple[str, ...] = ()
     appspec: Mapping[str, Any] = field(default_factory=dict)
     """What the configuration adds to it, for CodeDeploy."""
+    configured: bool = False
+    """By a configuration of ecspresso, whose rules hold then."""
+
+    @property
+    def tags(self) -> list[dict[str, Any]] | None:
+        """What the service's tags shall be; None: nothing is said of them."""
+        none: list[dict[str, Any]] | None = [] if self.configured else None
+        return self.service.plain.get("tags", none)
 
     @property
     def mistyped(self) -> list[str]:
@@ -139,7 +147,18 @@ def files_of(
         found.ignored_tags,
         found.remarks,
         found.appspec,
+        configured=True,
     )
+
+
+def configured(folder: Path, values: Mapping[str, str], aws: Aws) -> Mapping[str, Any]:
+    """What the configuration of ecspresso says, without its definitions; empty: there is none.
+    Raises DefinitionProblem."""
+    file = config.found_in(folder)
+    if file is None:
+        return {}
+    wanted = Wanted(folder, values, lambda _: aws, file)
+    return config.load(wanted).plain
 
 
 def _usual(folder: Path, values: Mapping[str, str], aws: Aws) -> Functions:
@@ -158,7 +177,7 @@ def _assert_same(found: EcsConfig, place: Place) -> None:
     """Two files that name two services would change one and wait for the other."""
     for key, ours in (("cluster", place.cluster), ("service", place.ecs_service)):
         theirs = getattr(found, key)
-        if theirs and theirs != ours:
+        if theirs and by_name(theirs) != by_name(ours):
             raise DefinitionProblem(
                 f"{found.path}: `{key}` is {theirs}, and the project file says {ours} "
                 "(`fleets.new`); let both name the same"

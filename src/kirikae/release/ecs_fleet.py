@@ -10,12 +10,13 @@ from typing import Any
 
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
-from kirikae.release.definitions import FORMS, Files, files_of
+from kirikae.release.definitions import FORMS, Files, configured, files_of
 from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Place, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
+from kirikae.release.tags import Tagging, tagging
 from kirikae.release.way_back import Good
 
 Definition = dict[str, Any]
@@ -29,6 +30,13 @@ _OURS = {
     "taskDefinition": "it is the revision that was registered just before",
 }
 """Keys of a service definition whose value kirikae gives by itself."""
+_TAGS = "tags"
+_BY_ECS = "ECS"
+_INSTEAD = {
+    "CODE_DEPLOY": "write `deployer: {codedeploy: {}}` under `fleets.new`",
+    "EXTERNAL": "let a command of your own do it (`deployer: {command: ...}` under `fleets.new`)",
+}
+"""Deployment controller -> who can deploy such a service."""
 _LEFT_ALONE = {
     "desiredCount": "it is set at creation; afterwards capacity belongs to whoever scales",
     "deploymentController": "it is set at creation; another controller is another service",
@@ -50,6 +58,10 @@ class Change:
     """How many tasks shall run, as far as that is known."""
     hooks: Any = None
     """Of the AppSpec, where CodeDeploy drives the service."""
+    tagging: Tagging = field(default_factory=Tagging)
+    """Of a service that is there already."""
+    controller: str = _BY_ECS
+    """Who deploys it."""
 
     @property
     def operation(self) -> str:
@@ -65,6 +77,7 @@ class Change:
         says = [f"{act} the service {place.ecs_service} in {place.cluster}", *self.remarks()]
         return [
             register,
+            *self.tagging.steps(),
             Step(
                 "; ".join(says),
                 self.operation,
@@ -104,6 +117,8 @@ def change(
                 unsent[key] = _OURS[key]
         elif exists and key in _LEFT_ALONE:
             unsent[key] = _LEFT_ALONE[key]
+        elif exists and key == _TAGS:
+            continue  # they have calls of their own
         elif key in known:
             sent[key] = value
         else:
@@ -123,6 +138,11 @@ def change(
         unsent,
         sent.get("desiredCount"),
     )
+
+
+def _controller(service: Mapping[str, Any]) -> str:
+    """Of one that is there, or of the file that it will be created from."""
+    return str((service.get("deploymentController") or {}).get("type") or _BY_ECS)
 
 
 def _why_unknown(key: str, exists: bool) -> str:
@@ -147,7 +167,7 @@ class EcsFleet:
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises DefinitionProblem, NoImages, NotThere."""
-        return self.change_of(release_id).steps(self.place)
+        return self._own_change(release_id).steps(self.place)
 
     def running(self) -> dict[str, str]:
         found = ecs.service(
@@ -158,12 +178,14 @@ class EcsFleet:
         return {} if found is None else {_SERVICE: found["taskDefinition"]}
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
-        wanted = self.change_of(release_id)
+        wanted = self._own_change(release_id)
         for remark in wanted.remarks():
             self.tell(remark)
         entry.assert_ours()
         arn = self.registered(wanted.task, entry)
         entry.assert_ours()
+        # Ahead of the tasks, which may inherit them (`propagateTags`).
+        wanted.tagging.carry_out(self.aws)
         with_task = {**wanted.service, "taskDefinition": arn}
         former = entry.now.previous.get(_SERVICE, "")
         if wanted.exists:
@@ -230,6 +252,17 @@ class EcsFleet:
                 self.tell(counts)
             told = counts
 
+    def _own_change(self, release_id: str) -> Change:
+        """Raises DefinitionProblem where ECS itself does not deploy the service: it would refuse
+        the update once the revision is registered."""
+        wanted = self.change_of(release_id)
+        if wanted.controller in _INSTEAD:
+            raise DefinitionProblem(
+                f"{self.place.ecs_service} has the deployment controller {wanted.controller}: "
+                f"{_INSTEAD[wanted.controller]}"
+            )
+        return wanted
+
     def change_of(self, release_id: str) -> Change:
         values = self.values(release_id)
         files = files_of(
@@ -243,6 +276,7 @@ class EcsFleet:
             self.aws,
             self.place.cluster,
             self.place.ecs_service,
+            with_tags=True,
         )
         wanted = change(
             found is not None,
@@ -253,7 +287,16 @@ class EcsFleet:
             None if found is None else found.get("desiredCount"),
         )
         self._assert_taken(wanted, files)
-        return replace(wanted, hooks=files.appspec.get("Hooks"))
+        return replace(
+            wanted,
+            hooks=files.appspec.get("Hooks"),
+            controller=_controller(found or files.service.plain),
+            tagging=tagging(found or {}, files.tags if found else None, files.ignored_tags),
+        )
+
+    def configured_codedeploy(self) -> Mapping[str, Any]:
+        """What the configuration of ecspresso says of CodeDeploy."""
+        return configured(self.folder, self.environment, self.aws).get("codedeploy") or {}
 
     def _assert_taken(self, wanted: Change, files: Files) -> None:
         """What AWS would refuse of the two files is told before anything is registered.  Raises
@@ -268,6 +311,12 @@ class EcsFleet:
                 {**wanted.service, **ours},
             )
         ]
+        if wanted.exists and files.tags:
+            asked = {"resourceArn": self.place.ecs_service, "tags": files.tags}
+            wrong += [
+                f"{files.service.path}: {each}"
+                for each in shapes.problems("ecs", "TagResource", asked)
+            ]
         if wrong:
             raise DefinitionProblem("\n".join(wrong))
 

@@ -48,6 +48,12 @@ class Place(Protocol):
     def target_group(self) -> str | None: ...
 
 
+def by_name(cluster_or_service: str) -> str:
+    """The name, where files or calls may give the ARN."""
+    text = cluster_or_service
+    return text.rpartition("/")[2] if text.startswith("arn:") else text
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePlace:
     """The place of a further service."""

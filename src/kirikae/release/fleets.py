@@ -1,25 +1,21 @@
-"""Which fleet a side has, as the project file says: hosts or an ECS service, or a command."""
+"""Which fleet a side has, as the project file says: hosts or an ECS service, or a command.
+
+Each is imported when a project file has it: a deploy waits for what it uses alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kirikae.aws.s3_shelf import shelf_at
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
 from kirikae.model.project import OldDeployer, OldFleet, Project
-from kirikae.release.agent.desired import Recipe
-from kirikae.release.agent.place import AgentPlace, FolderShelf
-from kirikae.release.agent_fleet import AgentFleet
 from kirikae.release.balancer import Balancer
-from kirikae.release.codedeploy_fleet import CodeDeployFleet
-from kirikae.release.command_fleet import CommandFleet
-from kirikae.release.drain import Drain, addresses_of
 from kirikae.release.ecs_fleet import EcsFleet
-from kirikae.release.ecspresso_fleet import EcspressoFleet
 from kirikae.release.errors import NoDeployer
 from kirikae.release.fleet import (
     NEW,
@@ -32,9 +28,14 @@ from kirikae.release.fleet import (
     service_in,
 )
 from kirikae.release.gate import Gate
-from kirikae.release.hosts_fleet import HostsFleet
 from kirikae.release.ledger import Ledger
 from kirikae.release.manifest import Releases
+
+if TYPE_CHECKING:
+    from kirikae.release.agent.place import AgentPlace
+    from kirikae.release.agent_fleet import AgentFleet
+    from kirikae.release.drain import Drain
+    from kirikae.release.hosts_fleet import HostsFleet
 
 
 def fleets_of(project: Project, sides: Sequence[str], services: Sequence[str] = ()) -> list[str]:
@@ -60,6 +61,9 @@ _ASKED_ONCE_S = 0.0
 
 def agent_place(project: Project, aws: Aws, url: str) -> AgentPlace:
     """Where the agents of the hosts look."""
+    from kirikae.aws.s3_shelf import shelf_at
+    from kirikae.release.agent.place import AgentPlace, FolderShelf
+
     if url.startswith("s3://"):
         return AgentPlace(shelf_at(aws, url, project.account))
     return AgentPlace(FolderShelf(Path(url)))
@@ -104,14 +108,26 @@ class Fleets:
         balancer = Balancer(self.aws, old.target_group)
         if old.deployer.agent is not None:
             return self._by_agents(old, old.deployer, hosts, balancer)
+        return self._by_ssh(old, old.deployer, hosts, balancer)
+
+    def _by_ssh(
+        self,
+        old: OldFleet,
+        settings: OldDeployer,
+        hosts: list[Host],
+        balancer: Balancer,
+    ) -> HostsFleet:
+        from kirikae.release.drain import addresses_of
+        from kirikae.release.hosts_fleet import HostsFleet
+
         return HostsFleet(
             hosts,
-            old.deployer,
+            settings,
             self.releases,
-            self._gate(old.deployer.patience),
+            self._gate(settings.patience),
             balancer.wait_until_healthy,
             self.tell,
-            drain=self._drain(old, addresses_of) if old.deployer.drain else None,
+            drain=self._drain(old, addresses_of) if settings.drain else None,
         )
 
     def _by_agents(
@@ -121,6 +137,9 @@ class Fleets:
         hosts: list[Host],
         balancer: Balancer,
     ) -> AgentFleet:
+        from kirikae.release.agent.desired import Recipe
+        from kirikae.release.agent_fleet import AgentFleet
+
         place = agent_place(self.project, self.aws, settings.agent or "")
         recipe = Recipe(settings, old.port, self.project.release_header, self.project.checks)
         return AgentFleet(
@@ -134,6 +153,8 @@ class Fleets:
         )
 
     def _drain(self, old: OldFleet, addresses: Callable[[Host], Iterable[str]]) -> Drain:
+        from kirikae.release.drain import Drain
+
         return Drain(
             self.aws,
             old.target_group,
@@ -158,8 +179,12 @@ class Fleets:
             new.definitions,
         )
         if deployer is not None and deployer.ecspresso is not None:
+            from kirikae.release.ecspresso_fleet import EcspressoFleet
+
             return EcspressoFleet(ours, deployer.ecspresso)
         if deployer is not None and deployer.codedeploy is not None:
+            from kirikae.release.codedeploy_fleet import CodeDeployFleet
+
             return CodeDeployFleet(ours, deployer.codedeploy)
         return ours
 
@@ -195,6 +220,8 @@ class Fleets:
         command: str,
         hosts: list[Host],
     ) -> Fleet:
+        from kirikae.release.command_fleet import CommandFleet
+
         return CommandFleet(
             side=side,
             command=command,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kirikae.aws import ecs
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
 from kirikae.model.project import Project
-from kirikae.release.agent.place import AgentPlace
 from kirikae.release.fleets import agent_place
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.stopped import StoppedTask, Stops
+
+if TYPE_CHECKING:
+    from kirikae.release.agent.place import AgentPlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from kirikae.aws.session import Aws
 from kirikae.release.ecs import loading, remote
-from kirikae.release.ecs.canonical import Why, service_form, task_form
+from kirikae.release.ecs.canonical import Form, Why, service_form, task_form
 from kirikae.release.ecs.config import EcsConfig
 from kirikae.release.ecs.difference import Compared, Difference, compared
 from kirikae.release.ecs.loading import Definition
 from kirikae.release.errors import DefinitionProblem
 
+Plain = dict[str, Any]
 SERVICE = "service"
 TASK = "taskdef"
 _FIXED = ("launchType", "schedulingStrategy", "deploymentController")
@@ -30,6 +32,14 @@ class Loaded:
     def remarks(self) -> list[str]:
         found = [*self.task.remarks]
         return found if self.service is None else [*found, *self.service.remarks]
+
+    def assert_comparable(self) -> None:
+        """Raises DefinitionProblem where a value is of another kind than AWS knows."""
+        wrong = self.task.mistyped(loading.TASK)
+        if self.service is not None:
+            wrong += self.service.mistyped(loading.SERVICE)
+        if wrong:
+            raise DefinitionProblem("\n".join(wrong))
 
 
 def load_all(config: EcsConfig) -> Loaded:
@@ -63,6 +73,7 @@ def differences(
     with_service: bool = True,
 ) -> Iterator[Compared]:
     """Of the service, then of the task definition that it uses, else of the newest one."""
+    loaded.assert_comparable()
     there = None
     if loaded.service is not None:
         there = remote.service(
@@ -86,10 +97,44 @@ def differences(
     )
 
 
+def sides(
+    config: EcsConfig,
+    aws: Aws,
+    loaded: Loaded,
+    with_service: bool = True,
+) -> Iterator[tuple[str, tuple[Plain, Plain]]]:
+    """For a command that compares by itself: each target with what runs (empty: nothing) and what
+    the files say, in the forms that ``differences`` compares."""
+    loaded.assert_comparable()
+    there = None
+    ignored = config.ignored_tags
+    if loaded.service is not None:
+        there = remote.service(aws, config.cluster, config.service)
+        if with_service:
+            runs = {} if there is None else _form_there(loaded.service, there, ignored).plain
+            yield SERVICE, (runs, service_form(loaded.service.plain, ignored).plain)
+    family = str(loaded.task.plain.get("family", ""))
+    name = there.task_definition if there is not None else family
+    task = remote.task(aws, name) if name else None
+    registered = {} if task is None else task_form(task.plain, ignored).plain
+    yield TASK, (registered, task_form(loaded.task.plain, ignored).plain)
+
+
+def _form_there(local: Definition, there: remote.Service, ignored_tags: frozenset[str]) -> Form:
+    """A desired count that the file does not name belongs to whoever scales."""
+    plain = dict(there.plain)
+    left_alone = "desiredCount" not in local.plain
+    if left_alone:
+        plain.pop("desiredCount", None)
+    form = service_form(plain, ignored_tags)
+    if left_alone:
+        form.note("desiredCount", Why.IGNORED)
+    return form
+
+
 def of_service(
     local: Definition, there: remote.Service | None, ignored_tags: frozenset[str]
 ) -> Compared:
-    """A desired count that the file does not name belongs to whoever scales."""
     here = service_form(local.plain, ignored_tags)
     if there is None:
         return compared(
@@ -99,13 +144,7 @@ def of_service(
             "",
             str(local.path),
         )
-    plain = dict(there.plain)
-    left_alone = "desiredCount" not in local.plain
-    if left_alone:
-        plain.pop("desiredCount", None)
-    form = service_form(plain, ignored_tags)
-    if left_alone:
-        form.note("desiredCount", Why.IGNORED)
+    form = _form_there(local, there, ignored_tags)
     found = compared(
         SERVICE,
         form,

@@ -4,7 +4,7 @@ plugins offer to the definitions."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +26,11 @@ _NAMES = (NAME, "ecspresso.yaml", "ecspresso.json", "ecspresso.jsonnet")
 DEFAULT_CLUSTER = "default"
 DEFAULT_TIMEOUT_S = 600.0
 _TEXTS = ("region", "cluster", "service", "service_definition", "task_definition")
+_SECTIONS = {
+    "appspec": ("Hooks",),
+    "codedeploy": ("application_name", "deployment_config_name", "deployment_group_name"),
+}
+"""Section -> its keys."""
 _KNOWN = frozenset(
     [
         *_TEXTS,
@@ -269,8 +274,8 @@ def _config(
         timeout_s=timeout_s,
         around=around,
         ignored_tags=_ignored(place, plain.get("ignore")),
-        codedeploy=dict(plain.get("codedeploy") or {}),
-        appspec=dict(plain.get("appspec") or {}),
+        codedeploy=place.section("codedeploy", plain.get("codedeploy"), str),
+        appspec=place.section("appspec", plain.get("appspec"), list),
         plain=plain,
         remarks=tuple(place.remarks(plain)),
     )
@@ -298,6 +303,18 @@ class _Place:
     def _line(self, key: str) -> int:
         return (lines_with(self.text, rf"(?m)^\s*\"?{re.escape(key)}\"?\s*:") or [1])[0]
 
+    def section(self, key: str, given: Any, kind: type) -> dict[str, Any]:
+        """Its keys and values, all of one kind; a value that is empty says nothing."""
+        if not given:
+            return {}
+        if not isinstance(given, dict):
+            raise self.refused(key, f"has keys and values ({', '.join(_SECTIONS[key])})")
+        for name, value in given.items():
+            if name in _SECTIONS[key] and value and not isinstance(value, kind):
+                wanted = "a list" if kind is list else "text"
+                raise self.refused(name, f"in `{key}` must be {wanted}, not {shortened(value)}")
+        return {name: value for name, value in given.items() if value}
+
     def file(self, named: str | None) -> Path | None:
         return self.path.parent / named if named else None
 
@@ -324,17 +341,22 @@ class _Place:
                 f"{versions.COMPATIBLE} does",
             )
 
-    def remarks(self, plain: Mapping[str, Any]) -> Iterator[str]:
-        """What is read otherwise than whoever wrote it may think."""
-        for key in plain:
-            if key not in _KNOWN:
+    def _unknown(self, keys: Iterable[Any], known: Sequence[str], where: str = "") -> Iterator[str]:
+        for key in keys:
+            if key not in known:
                 close = get_close_matches(
                     str(key),
-                    sorted(_KNOWN),
+                    known,
                     1,
                 )
                 guess = f"; did you mean {close[0]}?" if close else ""
-                yield f"{self.path}:{self._line(str(key))}: `{key}` is not known{guess}"
+                yield f"{self.path}:{self._line(str(key))}: `{key}` is not known{where}{guess}"
+
+    def remarks(self, plain: Mapping[str, Any]) -> Iterator[str]:
+        """What is read otherwise than whoever wrote it may think."""
+        yield from self._unknown(plain, sorted(_KNOWN))
+        for section, known in _SECTIONS.items():
+            yield from self._unknown(plain.get(section) or {}, known, f" in `{section}`")
         timeout = plain.get("timeout")
         if isinstance(timeout, int | float) and timeout > goduration.LONG_S:
             yield (

@@ -33,6 +33,17 @@ class Definition:
     def remarks(self) -> list[str]:
         return [f"{self.path}: {each.says}" for each in self.unknown]
 
+    def mistyped(self, operation: str) -> list[str]:
+        """Values of another kind than AWS knows, each with the file's name."""
+        return [
+            f"{self.path}: {each}"
+            for each in shapes.mistyped(
+                "ecs",
+                operation,
+                self.plain,
+            )
+        ]
+
     def problems(self, operation: str, more: Mapping[str, Any] | None = None) -> list[str]:
         """What AWS would refuse, each with the file's name."""
         given = {**self.plain, **(more or {})}
