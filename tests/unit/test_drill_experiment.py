@@ -115,7 +115,7 @@ def test_what_is_ill_already_is_not_broken_further(tmp_path, path):
 def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
     """Nothing is loaded from elsewhere, and every picture can be read."""
     ran, _, prepared, experiment = broken(tmp_path)
-    made = Made((), ran, ran.cost, FLEET, prepared, experiment)
+    made = Made((), ran, (), ran.cost, FLEET, prepared, experiment)
     for language in ("en", "ja"):
         page = page_of_day([made], [("fis", "<not here>")], speech_of(Here(), language))
         assert not re.search(r"src=|url\(|<script|<link|href=.http", page)
