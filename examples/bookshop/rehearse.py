@@ -36,12 +36,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 import archive
 import batch
 import hosts
-import images
 import letters
 import machine
 import old_deploy
 import report
 from crowd import Crowd
+from images import LEDGER, remove_made
+from images import made as images_made
 from machine import Machine, Pace
 from story import Story
 from team import BUCKET, Amazon
@@ -243,7 +244,7 @@ class Rehearsal:
         self.kirikae("release", "create", release, "--from", str(folder))
 
     def _build_images(self, release: str) -> None:
-        with images.made(f"bookshop-app:{release}", f"bookshop-web:{release}", "bookshop-base:"):
+        with images_made(f"bookshop-app:{release}", f"bookshop-web:{release}", "bookshop-base:"):
             self.kirikae("build", "image", release, "--distribution", self.distribution)
 
     def _deploy(self, release: str, fleets: str) -> None:
@@ -724,7 +725,7 @@ def clean(images: bool) -> None:
         raise Trouble(f"processes {left} do not end", "end them by hand")
     shutil.rmtree(FOLDER, ignore_errors=True)
     if images:
-        images.remove_made()
+        remove_made(LEDGER)
         shutil.rmtree(OUT, ignore_errors=True)
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop/rehearsal"))
+SHOP = Path(__file__).parents[2] / "examples/bookshop"
+sys.path[:0] = [str(SHOP), str(SHOP / "rehearsal")]
 
 import images
+import rehearse
 
 pytestmark = pytest.mark.engine
 NAME = f"kirikae-test-rehearsal-{os.getpid()}"
@@ -55,6 +57,22 @@ def test_only_what_this_checkout_made_is_removed(ledger):
     left = {name.rpartition(":")[2] for name in images.there(f"{NAME}:")}
     assert left == {"theirs", "replaced", "later"}
     assert not ledger.exists()
+
+
+def test_the_verb_removes_them_and_the_rehearsal_s_folders(ledger, tmp_path, monkeypatch):
+    """`make clean-rehearsal`, where nothing runs any more."""
+    for name in ("FOLDER", "OUT"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(rehearse, name, tmp_path / name)
+    monkeypatch.setattr(rehearse, "LEDGER", ledger)
+    with images.made(f"{NAME}:", ledger=ledger):
+        imported("ours", "five")
+    rehearse.clean(images=False)
+    assert images.there(f"{NAME}:")
+    (tmp_path / "OUT" / "report.html").write_text("")
+    rehearse.clean(images=True)
+    assert not images.there(f"{NAME}:")
+    assert not (tmp_path / "OUT").exists() and not (tmp_path / "FOLDER").exists()
 
 
 def test_what_a_container_is_made_of_stays_and_is_removed_later(ledger):
