@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-SHOP = Path(__file__).parents[2] / "examples/bookshop"
-sys.path[:0] = [str(SHOP), str(SHOP / "rehearsal")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop/rehearsal"))
 
 import images
 import rehearse
