@@ -41,6 +41,8 @@ import machine
 import old_deploy
 import report
 from crowd import Crowd
+from images import LEDGER, remove_made
+from images import made as images_made
 from machine import Machine, Pace
 from story import Story
 from team import BUCKET, Amazon
@@ -122,7 +124,7 @@ class Rehearsal:
     # --- act 0: what there was
 
     def old_side(self) -> None:
-        images = hosts.vm_images(self.story.tell)
+        of_vms = hosts.vm_images(self.story.tell)
         self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, self.story.tell)
         label = f"{hosts.LABEL}={MEASURED}"
         self.machine = machine.measure(self.distribution, label)
@@ -132,7 +134,7 @@ class Rehearsal:
         self._be_on_aws(up)
         self.story.tell(f"kirikae local answers at {up['endpoint']}")
         self.machines = hosts.Machines(up["instance"], up["network"], FOLDER, self.machine.still_s)
-        self.machines.start(images)
+        self.machines.start(of_vms)
         archive.log_every_request(self.machines)
         self.story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
         self.amazon = Amazon(up["region"], PORT, DATABASE_PASSWORD)
@@ -242,7 +244,8 @@ class Rehearsal:
         self.kirikae("release", "create", release, "--from", str(folder))
 
     def _build_images(self, release: str) -> None:
-        self.kirikae("build", "image", release, "--distribution", self.distribution)
+        with images_made(f"bookshop-app:{release}", f"bookshop-web:{release}", "bookshop-base:"):
+            self.kirikae("build", "image", release, "--distribution", self.distribution)
 
     def _deploy(self, release: str, fleets: str) -> None:
         timeout = ("--timeout", str(DEPLOY_S))
@@ -710,7 +713,7 @@ def ignore_signals() -> None:
 
 
 def clean(images: bool) -> None:
-    """Remove what a rehearsal made; what is not there is no trouble."""
+    """Remove what a rehearsal of this checkout made; what is not there is no trouble."""
     settings = FOLDER / "local" / "settings.json"
     if settings.exists():
         instance = json.loads(settings.read_text())["instance"]
@@ -722,7 +725,7 @@ def clean(images: bool) -> None:
         raise Trouble(f"processes {left} do not end", "end them by hand")
     shutil.rmtree(FOLDER, ignore_errors=True)
     if images:
-        hosts.remove_images(("bookshop-", "kirikae-pause:"))
+        remove_made(LEDGER)
         shutil.rmtree(OUT, ignore_errors=True)
 
 

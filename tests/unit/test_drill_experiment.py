@@ -115,11 +115,16 @@ def test_what_is_ill_already_is_not_broken_further(tmp_path, path):
 def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path):
     """Nothing is loaded from elsewhere, and every picture can be read."""
     ran, _, prepared, experiment = broken(tmp_path)
-    made = Made((), ran, ran.cost, FLEET, prepared, experiment)
+    made = Made((), ran, (), ran.cost, FLEET, prepared, experiment)
     for language in ("en", "ja"):
-        page = page_of_day([made], [("fis", "<not here>")], speech_of(Here(), language))
+        page = page_of_day(
+            [made],
+            [("fis", "<not here>"), ("az-loss", "az-loss: one")],
+            speech_of(Here(), language),
+        )
         assert not re.search(r"src=|url\(|<script|<link|href=.http", page)
         assert "<not here>" not in page
+        assert "<li>fis: &lt;not here&gt;</li>" in page and "<li>az-loss: one</li>" in page
         assert (">正常</text>" in page) == (language == "ja")
         pictures = re.findall(r"<svg.*?</svg>", page, re.S)
         assert len(pictures) == 2

@@ -1,4 +1,4 @@
-"""`drill load --keep` and `drill report`: a run is judged anew without a request; vegeta's too."""
+"""`--keep` and `drill report`: a run is judged anew without a request; vegeta's too."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import json
 import numpy as np
 import pytest
 
+from kirikae.console.drill_fault import Made, files_of
+from kirikae.console.drill_load import speech_of
+from kirikae.console.drill_page import page_of_fault
+from kirikae.console.drill_written import write_all
+from kirikae.console.here import Here, to_json
+from kirikae.drill import slo
 from kirikae.drill.columns import Error
 from kirikae.drill.errors import RunProblem
+from kirikae.drill.experiment import Experiment, Ran, judge
+from kirikae.drill.faults import prepare
 from kirikae.drill.kept import kept, read
 from kirikae.drill.targets import target
-from kirikae.model.said import LANGUAGES
+from kirikae.drill.watching import Look
+from kirikae.drill.windows import Span
+from kirikae.model.errors import Exit
+from kirikae.model.said import LANGUAGES, said
 from tests.command import run
 from tests.unit.test_drill_engine import serving
+from tests.unit.test_drill_faults import ASKED, FLEET, RATE
 from tests.unit.test_drill_faults import record as made
 
 
@@ -51,6 +63,86 @@ def test_what_was_kept_has_no_secret(tmp_path):
     with np.load(file) as columns:
         assert b"hunter2" not in columns["about"].tobytes()
     assert read(file).targets[0].url.geturl() == "http://shop/"
+
+
+NAME = "crash-task"
+SPAN = Span(8.0, 12.0)
+
+
+def kept_fault(file, limits=("errors@after<1%", "lost@during<1000")):
+    """A crash that lost half of the requests for a second, with all that was seen of it."""
+    record = made(lambda number, at: 0.5 if number % 2 and 8 <= at < 9 else None)
+    experiment = Experiment(RATE, 8.0, 4.0, 8.0, tuple(slo.read(each, True) for each in limits))
+    prepared = prepare(NAME, FLEET, ASKED)
+    few = frozenset(list(FLEET.group.healthy)[:2])
+    looks = (
+        Look(7.0, 3, 3, 0, FLEET.definition, 1, FLEET.group.healthy),
+        Look(9.0, 3, 2, 1, FLEET.definition, 1, few),
+        Look(11.0, 3, 3, 0, FLEET.definition, 1, FLEET.group.healthy),
+    )
+    machine = (said("drill.doubt.machine", load=9.0, cores=2),)
+    timeline = ((8.0, said("drill.fault.does", act="engine kill -s KILL engine0")),)
+    asked = [target("GET", "http://shop/", "t")]
+    cost = judge(experiment, FLEET, prepared, SPAN, looks, record, asked, machine)
+    ran = Ran(record, cost, looks, timeline, False, None, machine)
+    whole = Made((), ran, asked, cost, FLEET, prepared, experiment)
+    write_all(files_of(whole, speech_of(Here(), "en"), None, file))
+    return whole
+
+
+def test_a_kept_fault_is_told_as_it_was_and_by_other_limits(tmp_path):
+    """Windows, recovery, timeline, doubts and advice are those of then, without a request; a page
+    in the other language can be had."""
+    file, page = tmp_path / "fault.npz", tmp_path / "fault.html"
+    first = kept_fault(file)
+    again = run("drill", "report", str(file), "--json").json
+    expected = json.loads(to_json(first.to_plain()))
+    assert {**again, "outcome": 0, "wrote": 0} == {**expected, "outcome": 0, "wrote": 0}
+    assert again["recovery_s"] == pytest.approx(1.0, abs=0.1)
+    assert again["whole_s"] == 3.0 and again["bad"] > 0
+    strict = run("drill", "report", str(file), "--slo", "recovery<500ms", "--json").json
+    assert [(each["limit"], each["holds"]) for each in strict["limits"]] == [
+        ("recovery<500ms", False)
+    ]
+    csv = tmp_path / "run.csv"
+    for language in LANGUAGES:
+        shown = ("--html", str(page), "--csv", str(csv), "--lang", language)
+        told = run("drill", "report", str(file), *shown)
+        assert page.read_text() == page_of_fault(first, speech_of(Here(), language))
+        assert "{" not in told.stdout
+    assert len(csv.read_text().splitlines()) == len(first.ran.record.due)
+
+
+def test_a_kept_fault_can_do_nothing(tmp_path):
+    """What makes and undoes it is not in the file: only what it was."""
+    kept_fault(tmp_path / "fault.npz")
+    plain = read(tmp_path / "fault.npz").fault
+    assert plain["prepared"]["inject"] == plain["prepared"]["undo"] == []
+
+
+@pytest.mark.parametrize("lacks", ["fleet", "span", "looks", "experiment"])
+def test_a_kept_fault_that_lacks_something_says_so(tmp_path, lacks):
+    """With the file's name and what to do."""
+    file = tmp_path / "fault.npz"
+    whole = kept_fault(file)
+    plain = {key: value for key, value in read(file).fault.items() if key != lacks}
+    file.write_bytes(kept(whole.ran.record, whole.targets, 20.0, plain))
+    told = run("drill", "report", str(file))
+    assert told.exit_code != 0
+    assert "fault.npz" in told.stderr and lacks in told.stderr and "keep it anew" in told.stderr
+
+
+def test_a_file_that_cannot_be_written_loses_no_figure(tmp_path):
+    """A full disk at the end of a drill: figures and the other files are there, and it is said
+    what is not; the exit code is that of something unfinished."""
+    file = tmp_path / "fault.npz"
+    kept_fault(file, limits=())
+    into = ("--html", "/dev/null/page.html", "--csv", str(tmp_path / "run.csv"))
+    found = run("drill", "report", str(file), *into, "--json")
+    assert found.exit_code == Exit.UNFINISHED
+    assert found.json["bad"] > 0
+    assert found.json["wrote"] == [str(tmp_path / "run.csv")]
+    assert "page.html" in str(found.json["not_written"])
 
 
 CSV = """\

@@ -152,12 +152,28 @@ def test_vegetas_json_form(tmp_path):
             ":1: the header A holds a line break",
         ),
         ('{"method": "GET", "url": "http://a/\\r\\nX: y"}\n', ":1: "),
+        ("POST http://a/\n@/dev/zero\n", ":2: the body /dev/zero .* no regular file"),
+        ('{"method": NaN, "url": "http://a/"}\n', ":1: method and url are texts"),
+        ('{"method": "GET", "url": "http://a/", "header": ' + "[" * 100_000, ":1: not JSON"),
     ],
+    ids=range(17),
 )
 def test_targets_that_cannot_be_asked_name_their_line(tmp_path, text, says):
     (tmp_path / "targets").write_text(text)
     with pytest.raises(TargetsProblem, match=says):
         read_targets(tmp_path / "targets")
+
+
+def test_what_a_target_says_of_its_own_length_is_left_out(tmp_path):
+    """As vegeta does: two lengths, or a wrong one, would make the next request part of this one."""
+    (tmp_path / "targets").write_text(
+        "POST http://a/\nContent-Length: 5\nX: 1\n\n"
+        "PUT http://a/\nTransfer-Encoding: chunked\ncontent-length: 9\n@body\n"
+    )
+    (tmp_path / "body").write_bytes(b"ok")
+    one, two = (each.wire() for each in read_targets(tmp_path / "targets"))
+    assert one.endswith(b"\r\nX: 1\r\nContent-Length: 0\r\n\r\n") and b"5" not in one
+    assert two.endswith(b"\r\nContent-Length: 2\r\n\r\nok") and b"chunked" not in two
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ from kirikae.local.state import State
 from kirikae.local.stores import Stores, as_go_prints
 from kirikae.local.wire import Json, Query, validate
 from kirikae.model.fargate import SIZES, size_problem
+from kirikae.traffic.settings import Figures
 from kirikae.traffic.weights import share_of, weights_for
 
 
@@ -643,6 +644,23 @@ def test_figures_come_as_late_as_cloudwatch_s(tmp_path):
                 {"StartTime": 1, "EndTime": 2, "MetricDataQueries": [each_second]}
             )
         )
+
+
+@pytest.mark.parametrize("period", [1, 5, 10, 20, 30])
+def test_every_period_that_a_project_file_may_name_is_answered(tmp_path, period):
+    """A rehearsal on a slow machine judges by five seconds; it was refused here."""
+    assert Figures(period=f"{period}s", lateness="0s").period == period
+    state = State(tmp_path / "s.db")
+    for second in range(600, 660):
+        state.put_figure("g", second, {"counts": {"RequestCount": 1}, "times": {}})
+    metric = {
+        "MetricName": "RequestCount",
+        "Dimensions": [{"Name": "TargetGroup", "Value": "targetgroup/n/g"}],
+    }
+    query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}
+    asked = {"StartTime": 600, "EndTime": 660, "MetricDataQueries": [query]}
+    told = asyncio.run(CloudWatch(state, 0, lambda: 700).get_metric_data(asked))
+    assert told["MetricDataResults"][0]["Values"] == [period] * (60 // period)
 
 
 def test_a_secret_s_json_is_handed_on_as_the_agent_does():

@@ -20,6 +20,7 @@ from typing import Any
 import beside
 import boto3
 import hosts
+import images
 from beside import Beside, Figures
 from click import __file__ as CLICK
 from hosts import Machines
@@ -305,7 +306,8 @@ class Batch:
 def _build(name: str, dockerfile: Path, context: Path, *arguments: str) -> None:
     """Anew each time: layers that did not change are there."""
     given = [word for argument in arguments for word in ("--build-arg", argument)]
-    hosts.run("docker", "build", "-q", "-t", name, "-f", dockerfile, *given, context)
+    with images.made(name):
+        hosts.run("docker", "build", "-q", "-t", name, "-f", dockerfile, *given, context)
 
 
 def _only_late(figures: Figures) -> bool:

@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+import images
 from trouble import Trouble
 from waiting import until
 
@@ -72,7 +73,8 @@ def debian(kind: str, packages: str, tell: Tell) -> str:
     load = ["docker", "import", "-", name]
     made = subprocess.Popen(make, stdout=subprocess.PIPE)
     try:
-        imported = subprocess.run(load, stdin=made.stdout, capture_output=True, check=False)
+        with images.made(name):
+            imported = subprocess.run(load, stdin=made.stdout, capture_output=True, check=False)
     except BaseException:
         made.terminate()  # it removes what it has unpacked so far
         made.wait()
@@ -87,22 +89,23 @@ def build(name: str, dockerfile: Path, context: Path, *arguments: str, target: s
     if not image_exists(name):
         options = [word for argument in arguments for word in ("--build-arg", argument)]
         options += ["--target", target] if target else []
-        run("docker", "build", "-q", "-t", name, "-f", dockerfile, *options, context)
+        with images.made(name):
+            run("docker", "build", "-q", "-t", name, "-f", dockerfile, *options, context)
     return name
 
 
 def vm_images(tell: Tell) -> dict[str, str]:
     base = debian("vm", VM_PACKAGES, tell)
     tag = digest_of(base, SHOP / "vm")
-    images = {}
+    found = {}
     for role in ("web", "batch", "db"):
         name = f"bookshop-{role}-vm:{tag}"
         if not image_exists(name):
             tell(f"building the {role} virtual machine")
-        images[role] = build(
+        found[role] = build(
             name, SHOP / "vm" / "Dockerfile", SHOP / "vm", f"BASE={base}", target=role
         )
-    return images
+    return found
 
 
 def release_files(release: str) -> bytes:
@@ -248,11 +251,3 @@ def remove_containers(label: str) -> list[str]:
     if found:
         run("docker", "rm", "-f", "-v", *found)
     return found
-
-
-def remove_images(prefixes: Iterable[str]) -> list[str]:
-    listed = run("docker", "images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    ours = [name for name in listed if name.startswith(tuple(prefixes))]
-    for name in ours:
-        subprocess.run(["docker", "rmi", "-f", name], capture_output=True, check=False)
-    return ours

@@ -12,8 +12,9 @@ import click
 
 from kirikae.console.drill_fault import Made, advice_of, choosing, make, meant, timed
 from kirikae.console.drill_ground import Scene, scene
-from kirikae.console.drill_load import EXITS, speech_of, write_all
+from kirikae.console.drill_load import EXITS, speech_of
 from kirikae.console.drill_options import BASE, HTML, Asking, asking
+from kirikae.console.drill_written import Written, write_all
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.speech import Speech
@@ -103,12 +104,12 @@ def _answer(
     html: Path | None,
     speech: Speech,
 ) -> Answer:
-    wrote = []
+    wrote = Written()
     if html is not None:
         from kirikae.console.drill_page import page_of_day
 
-        wrote = list(write_all([(html, page_of_day(made, refused, speech))]))
-    told = [*_told(made, refused), *(said("drill.wrote", file=each) for each in wrote)]
+        wrote = write_all([(html, page_of_day(made, refused, speech))])
+    told = [*_told(made, refused), *wrote.told()]
     return Answer(
         {
             "faults": [each.to_plain() for each in made],
@@ -116,10 +117,10 @@ def _answer(
                 {"fault": name, "why": why.to_plain() if isinstance(why, Said) else why}
                 for name, why in refused
             ],
-            "wrote": wrote,
+            **wrote.to_plain(),
         },
         [speech.say(each) for each in told],
-        _exit(made),
+        wrote.exit(_exit(made)),
     )
 
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from kirikae.build.errors import EngineProblem
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import desk_of
 from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
-from kirikae.console.drill_load import EXITS, Looking, speech_of, write_all
-from kirikae.console.drill_options import BASE, HTML, Asking, Command, asking
+from kirikae.console.drill_load import EXITS, Looking, speech_of
+from kirikae.console.drill_options import BASE, HTML, KEEP, Asking, Command, asking
 from kirikae.console.drill_production import MEANS_PRODUCTION
 from kirikae.console.drill_told import expected_told, plain_of, told_of
+from kirikae.console.drill_written import write_all
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
@@ -33,6 +34,7 @@ from kirikae.drill.errors import CannotBeDone, UndoFailed
 from kirikae.drill.experiment import Experiment, Ran, run, standing_of
 from kirikae.drill.faults import FAULTS, NET_KINDS, Asked, Prepared, net_body, prepare
 from kirikae.drill.fleet import Fleet
+from kirikae.drill.kept import kept
 from kirikae.drill.targets import Target
 from kirikae.drill.undoing import Standing
 from kirikae.drill.windows import Cost
@@ -127,6 +129,7 @@ def meant(command: Command) -> Command:
 @BASE
 @timed
 @meant
+@KEEP
 @HTML
 @DRY
 @LANG
@@ -152,6 +155,7 @@ class Made:
 
     first: tuple[Said, ...]
     ran: Ran
+    targets: Sequence[Target]
     cost: Cost
     fleet: Fleet
     prepared: Prepared
@@ -176,7 +180,7 @@ def broken(
         return _would(_experiment(options, asking_for), fleet, prepared)
     speech = speech_of(found.here, lang)
     made = make(found, name, targets, asking_for, options, speech)
-    return _answer(made, speech, options["html"])
+    return answer(made, speech, files_of(made, speech, options["html"], options["keep"]))
 
 
 def make(
@@ -211,7 +215,7 @@ def make(
         raise ran.trouble
     if ran.cost is None:
         raise Waiting("the drill was ended before the fault was made; nothing was broken")
-    return Made(first, ran, ran.cost, fleet, prepared, experiment)
+    return Made(first, ran, targets, ran.cost, fleet, prepared, experiment)
 
 
 def _prepared(
@@ -242,18 +246,19 @@ def _experiment(options: dict[str, Any], asking_for: Asking) -> Experiment:
     )
 
 
-def _answer(made: Made, speech: Speech, html: Path | None) -> Answer:
-    wrote = _report(html, made, speech)
+def answer(made: Made, speech: Speech, wanted: Iterable[tuple[Path, str | bytes]]) -> Answer:
+    """What it cost and what to change, and the files that were asked for."""
+    wrote = write_all(wanted)
     told = [
         *made.first,
         *told_of(made.ran, made.cost),
         *(said("drill.advice.change", what=what) for what in advice_of(made)),
-        *(said("drill.wrote", file=each) for each in wrote),
+        *wrote.told(),
     ]
     return Answer(
-        {**made.to_plain(), "wrote": wrote},
+        {**made.to_plain(), **wrote.to_plain()},
         [speech.say(each) for each in told],
-        EXITS[made.cost.word],
+        wrote.exit(EXITS[made.cost.word]),
     )
 
 
@@ -416,10 +421,17 @@ def _would(experiment: Experiment, fleet: Fleet, prepared: Prepared) -> Answer:
     )
 
 
-def _report(path: Path | None, made: Made, speech: Speech) -> list[str]:
-    """The page, if one was asked for."""
-    if path is None:
-        return []
-    from kirikae.console.drill_page import page_of_fault
+def files_of(
+    made: Made, speech: Speech, html: Path | None, keep: Path | None
+) -> Iterator[tuple[Path, str | bytes]]:
+    """The run comes first: from it the page can be made again."""
+    if keep is not None:
+        from kirikae.drill.kept_fault import KeptFault
 
-    return list(write_all([(path, page_of_fault(made, speech))]))
+        fault = KeptFault.of(made.experiment, made.fleet, made.prepared, made.ran).to_plain()
+        seconds = made.experiment.plan.seconds
+        yield keep, kept(made.ran.record, made.targets, seconds, fault)
+    if html is not None:
+        from kirikae.console.drill_page import page_of_fault
+
+        yield html, page_of_fault(made, speech)

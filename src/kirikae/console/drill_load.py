@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kirikae.console.drill_options import HTML, Asking, asking
+from kirikae.console.drill_options import HTML, KEEP, Asking, asking
+from kirikae.console.drill_written import write_all
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.progress import Progress
@@ -23,8 +24,7 @@ from kirikae.drill.plan import Plan
 from kirikae.drill.plan import read as read_plan
 from kirikae.drill.targets import Target
 from kirikae.drill.verdict import Checked, Figures, Outcome, judged
-from kirikae.hosts.files import write_durably
-from kirikae.model.errors import Exit, Unfinished
+from kirikae.model.errors import Exit
 from kirikae.model.said import Said, said, words_of
 
 EXITS = {"pass": Exit.DONE, "fail": Exit.REFUSED, "unsure": Exit.WAITING}
@@ -49,11 +49,7 @@ _ROUTES = 20
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write vegeta's CSV there."
 )
 @click.option("--hgrm", "hgrm_file", type=click.Path(path_type=Path), help="Write a histogram.")
-@click.option(
-    "--keep",
-    type=click.Path(path_type=Path),
-    help="Keep the run there (.npz): `kirikae drill report` judges and shows it anew.",
-)
+@KEEP
 @HTML
 @DRY
 @LANG
@@ -101,16 +97,16 @@ def load(
         from kirikae.console.drill_page import page_of_load
 
         wanted.append((html, page_of_load(record, outcome, found, speech)))
-    wrote = list(write_all(wanted))
+    wrote = write_all(wanted)
     told_all = [
         *figures_told(outcome, found),
         *verdict_told(outcome),
-        *(said("drill.wrote", file=each) for each in wrote),
+        *wrote.told(),
     ]
     return Answer(
-        {**plain_of(outcome), "wrote": wrote},
+        {**plain_of(outcome), **wrote.to_plain()},
         [speech.say(each) for each in told_all],
-        EXITS[outcome.word],
+        wrote.exit(EXITS[outcome.word]),
     )
 
 
@@ -257,13 +253,3 @@ def record_files(
         yield csv_file, out.getvalue()
     if hgrm_file is not None:
         yield hgrm_file, "\n".join((*files.hgrm(outcome.figures.waited), ""))
-
-
-def write_all(wanted: Iterable[tuple[Path, str | bytes]]) -> Iterator[str]:
-    """Their names.  Raises Unfinished."""
-    for path, content in wanted:
-        try:
-            write_durably(path, content)
-        except OSError as error:
-            raise Unfinished(f"{path}: cannot be written: {error}") from error
-        yield str(path)

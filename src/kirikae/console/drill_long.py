@@ -18,11 +18,11 @@ from kirikae.console.drill_load import (
     speech_of,
     time_told,
     verdict_told,
-    write_all,
 )
 from kirikae.console.drill_options import HTML, Asking, asking
 from kirikae.console.drill_production import MEANS_PRODUCTION, assert_may_overload
 from kirikae.console.drill_watch import around_of, watching
+from kirikae.console.drill_written import Written, write_all
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
@@ -86,12 +86,12 @@ def soak(
         *symptoms.of_requests(record, warm, even=True),
         *symptoms.of_service(around(record)),
     ]
-    told = [*figures_told(outcome, plan), *verdict_told(outcome)]
     wrote = _page(html, record, outcome, plan, found, speech)
+    told = [*figures_told(outcome, plan), *verdict_told(outcome), *wrote.told()]
     return Answer(
-        {**plain_of(outcome), "findings": [each.to_plain() for each in found], "wrote": wrote},
+        {**plain_of(outcome), "findings": [each.to_plain() for each in found], **wrote.to_plain()},
         [*(speech.say(each) for each in told), *findings_told(found, speech)],
-        _exit(EXITS[outcome.word], found),
+        wrote.exit(_exit(EXITS[outcome.word], found)),
     )
 
 
@@ -102,13 +102,13 @@ def _page(
     plan: Plan,
     found: Sequence[Finding],
     speech: Speech,
-) -> list[str]:
+) -> Written:
     """If one was asked for."""
     if html is None:
-        return []
+        return Written()
     from kirikae.console.drill_page import page_of_load
 
-    return list(write_all([(html, page_of_load(record, outcome, plan, speech, found))]))
+    return write_all([(html, page_of_load(record, outcome, plan, speech, found))])
 
 
 def _exit(verdict: Exit, found: Sequence[Finding]) -> Exit:
@@ -177,17 +177,22 @@ def overload(
         *symptoms.not_back(broke.recovery_s, broke.bad_after),
         *symptoms.of_service(around(record)),
     ]
-    told = [*figures_told(outcome, plan), *outcome.doubts, *_broke_told(broke, shape)]
     wrote = _page(html, record, outcome, plan, found, speech)
+    told = [
+        *figures_told(outcome, plan),
+        *outcome.doubts,
+        *_broke_told(broke, shape),
+        *wrote.told(),
+    ]
     return Answer(
         {
             **plain_of(outcome),
             **_broke_plain(broke),
             "findings": [each.to_plain() for each in found],
-            "wrote": wrote,
+            **wrote.to_plain(),
         },
         [*(speech.say(each) for each in told), *findings_told(found, speech)],
-        _exit(Exit.WAITING if outcome.doubts else Exit.DONE, found),
+        wrote.exit(_exit(Exit.WAITING if outcome.doubts else Exit.DONE, found)),
     )
 
 
@@ -271,12 +276,17 @@ def ceiling(
     found = [over.ceiling(attempt, first) for _ in range(repeats)]
     chosen = over.middle_of(found)
     plain = _ceiling_plain(chosen, found, tasks, limits)
-    wrote = list(write_all([(out, json.dumps(plain, indent=1) + "\n")])) if out is not None else []
-    told = [*(_tried_told(tried) for tried in chosen.tried), *_ceiling_told(chosen, tasks)]
+    wanted = [] if out is None else [(out, json.dumps(plain, indent=1) + "\n")]
+    wrote = write_all(wanted)
+    told = [
+        *(_tried_told(tried) for tried in chosen.tried),
+        *_ceiling_told(chosen, tasks),
+        *wrote.told(),
+    ]
     return Answer(
-        {**plain, "wrote": wrote},
+        {**plain, **wrote.to_plain()},
         [speech.say(line) for line in told],
-        Exit.DONE if chosen.bounded else Exit.WAITING,
+        wrote.exit(Exit.DONE if chosen.bounded else Exit.WAITING),
     )
 
 

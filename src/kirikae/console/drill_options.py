@@ -48,6 +48,11 @@ BASE = click.option("--base", help="Ask the project file's checks there: http://
 HTML = click.option(
     "--html", type=click.Path(path_type=Path), help="Write a page with charts there."
 )
+KEEP = click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Keep the run there (.npz): `kirikae drill report` judges and shows it anew.",
+)
 
 
 def asking(command: Command) -> Command:

@@ -23,7 +23,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;color:#222}
 svg{width:100%;height:auto} text{font:12px system-ui,sans-serif;fill:#444} .v{font-size:1.4em}
 .fail{color:#c0392b} .pass{color:#217a3c} .unsure{color:#8a6d00}
-th{text-align:left;padding-right:.8em}
+th{text-align:left;padding-right:.8em;white-space:nowrap} .n{white-space:nowrap}
 td{padding:.1em .8em .1em 0;vertical-align:top;font-variant-numeric:tabular-nums}
 """
 
@@ -55,7 +55,7 @@ def page_of_day(
     body = [*_table(made, speech)]
     if refused:
         body.append(f"<h2>{html.escape(speech.say(said('drill.page.refused')))}</h2><ul>")
-        body += [f"<li>{html.escape(name)}: {_why(why, speech)}</li>" for name, why in refused]
+        body += [f"<li>{_why(name, why, speech)}</li>" for name, why in refused]
         body.append("</ul>")
     for each in made:
         body.append(f'<h2 id="{each.prepared.name}">{html.escape(each.prepared.name)}</h2>')
@@ -63,9 +63,10 @@ def page_of_day(
     return page(speech.say(said("drill.page.day")), body, speech)
 
 
-def _why(why: str | Said, speech: Speech) -> str:
-    """A refusal is in the words of whoever refused."""
-    return html.escape(speech.say(why) if isinstance(why, Said) else why)
+def _why(name: str, why: str | Said, speech: Speech) -> str:
+    """A refusal is in the words of whoever refused, who may have named the fault already."""
+    told = speech.say(why) if isinstance(why, Said) else why
+    return html.escape(f"{name}: {told.removeprefix(f'{name}: ')}")
 
 
 def _table(made: Sequence[Made], speech: Speech) -> Iterator[str]:
@@ -83,10 +84,11 @@ def _cells(made: Made, speech: Speech) -> Iterator[str]:
     yield f'<td><a href="#{name}">{name}</a></td>'
     words = [speech.say(each) for each in (said(f"drill.{cost.word}"), *cost.doubts)]
     word = "<br>".join(map(html.escape, words))
-    yield f'<td class="{cost.word}">{word}</td><td>{cost.lost:,}</td><td>{cost.bad:,}</td>'
+    yield f'<td class="{cost.word}">{word}</td><td class="n">{cost.lost:,}</td>'
+    yield f'<td class="n">{cost.bad:,}</td>'
     for seconds in (cost.recovery_s, cost.seen.whole_s):
         told = speech.say(said("drill.fault.not_within")) if seconds is None else f"{seconds:.1f} s"
-        yield f"<td>{html.escape(told)}</td>"
+        yield f'<td class="n">{html.escape(told)}</td>'
     changes = [html.escape(speech.say(what)) for what in advice_of(made)]
     yield f"<td>{'<br>'.join(changes) or '-'}</td>"
 

@@ -9,7 +9,7 @@ import click
 
 from kirikae.console.drill_fault import broken, meant, timed
 from kirikae.console.drill_ground import Scene, scene
-from kirikae.console.drill_options import HTML, Asking, asking
+from kirikae.console.drill_options import HTML, KEEP, Asking, asking
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import DRY, JSON, LANG
 from kirikae.drill.chaos import Chaos
@@ -36,6 +36,7 @@ _NOT_SAID: dict[str, Any] = {
 @asking
 @timed
 @meant
+@KEEP
 @HTML
 @DRY
 @LANG

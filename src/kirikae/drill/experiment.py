@@ -68,7 +68,7 @@ class Experiment:
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What became of it.  ``stopped``: the fault was ended early.  ``trouble``: it could not be
-    made."""
+    made.  ``machine``: doubts that this machine gives, which the requests do not show."""
 
     record: Record
     cost: Cost | None
@@ -76,6 +76,7 @@ class Ran:
     timeline: tuple[tuple[float, Said], ...]
     stopped: bool
     trouble: KirikaeError | None
+    machine: tuple[Said, ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -295,6 +296,7 @@ def run(
     finally:
         with _undisturbed():
             course.end()
+    machine = tuple(_of_machine(fleet, os.getloadavg()[0]))
     return Ran(
         record=record,
         cost=_cost(
@@ -304,11 +306,13 @@ def run(
             course,
             record,
             targets,
+            machine,
         ),
         looks=tuple(watcher.looks),
         timeline=tuple(course.timeline),
         stopped=course.stopped,
         trouble=course.trouble,
+        machine=machine,
     )
 
 
@@ -334,21 +338,45 @@ def _cost(
     course: _Course,
     record: Record,
     targets: Sequence[Target],
+    machine: tuple[Said, ...],
 ) -> Cost | None:
     """None: the fault was never made."""
     if course.began_s is None or course.ended_s is None or course.trouble is not None:
         return None
+    return judge(
+        experiment,
+        fleet,
+        prepared,
+        Span(course.began_s, course.ended_s),
+        course.watcher.looks,
+        record,
+        targets,
+        machine,
+    )
+
+
+def judge(
+    experiment: Experiment,
+    fleet: Fleet,
+    prepared: Prepared,
+    span: Span,
+    looks: Sequence[Look],
+    record: Record,
+    targets: Sequence[Target],
+    machine: Sequence[Said],
+) -> Cost:
+    """A fault that was made, from what was kept of it: now, or any time later."""
     found = cost_of(
         record,
         targets,
         experiment.limits,
-        Span(course.began_s, course.ended_s),
+        span,
         Expected(experiment.rate, prepared.share, prepared.detection_s),
-        seen_of(course.watcher.looks, fleet, course.began_s),
+        seen_of(looks, fleet, span.begins),
         experiment.slow_s,
         min(experiment.warm_s, experiment.before_s / 2),
     )
-    return replace(found, doubts=(*found.doubts, *_of_machine(fleet, os.getloadavg()[0])))
+    return replace(found, doubts=(*found.doubts, *machine))
 
 
 def _of_machine(fleet: Fleet, load: float) -> Iterator[Said]:

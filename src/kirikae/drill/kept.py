@@ -13,7 +13,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,15 +50,22 @@ _ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``seconds``: until the plan ended.  ``by``: ``kirikae`` or ``vegeta``."""
+    """``seconds``: until the plan ended.  ``by``: ``kirikae`` or ``vegeta``.  ``fault``: what was
+    made of it meanwhile, as ``KeptFault`` reads it; None: it was load alone."""
 
     record: Record
     targets: tuple[Target, ...]
     seconds: float
     by: str
+    fault: Mapping[str, Any] | None = None
 
 
-def kept(record: Record, targets: Sequence[Target], seconds: float) -> bytes:
+def kept(
+    record: Record,
+    targets: Sequence[Target],
+    seconds: float,
+    fault: Mapping[str, Any] | None = None,
+) -> bytes:
     """As a file.  Bodies and headers of what was asked are left out: they may have secrets."""
     columns = {name: getattr(record, name) for name in _COLUMNS}
     columns |= {name: column for name in _MAY_LACK if (column := getattr(record, name)) is not None}
@@ -70,6 +77,7 @@ def kept(record: Record, targets: Sequence[Target], seconds: float) -> bytes:
         "cores": list(record.cores),
         "values": list(record.values),
         "targets": [_target_plain(each) for each in targets],
+        "fault": fault,
     }
     out = io.BytesIO()
     told = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -114,8 +122,7 @@ def _own(path: Path) -> Run:
         return _run(path, about, found)
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile, EOFError, TargetsProblem) as error:
         raise RunProblem(
-            f"{path}: is no whole run that `kirikae drill load --keep` wrote ({error!r}); keep it "
-            "anew"
+            f"{path}: is no whole run that kirikae kept (--keep) ({error!r}); keep it anew"
         ) from error
 
 
@@ -138,7 +145,10 @@ def _run(path: Path, about: dict[str, Any], found: dict[str, Any]) -> Run:
         cores=tuple(map(float, about["cores"])),
         values=tuple(map(str, about["values"])),
     )
-    return Run(record, targets, float(about["seconds"]), "kirikae")
+    fault = about.get("fault")
+    if fault is not None and not isinstance(fault, dict):
+        raise ValueError("a fault that is none")
+    return Run(record, targets, float(about["seconds"]), "kirikae", fault)
 
 
 def _target(plain: dict[str, Any], where: str) -> Target:

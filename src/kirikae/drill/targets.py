@@ -20,8 +20,9 @@ from kirikae.model.texts import shortened
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REQUEST = re.compile(r"([A-Z]+) (\S+)")
 MOST_TARGETS = 1_000_000
-_OWN = {"host", "content-length", "transfer-encoding", "connection"}
-"""Headers that the engine writes itself, unless the target has them."""
+_OF_FRAMING = {"content-length", "transfer-encoding", "trailer"}
+"""Headers that the engine writes itself: what a target says of its own length is left out, as
+vegeta's client does (Go, net/http, Request.Write)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class Target:
         lines = [f"{self.method} {path}{query} HTTP/1.1"]
         if "host" not in given:
             lines.append(f"Host: {self.url.netloc.rpartition('@')[2]}")
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        if self.body and "content-length" not in given:
+        lines += [
+            f"{name}: {value}" for name, value in self.headers if name.lower() not in _OF_FRAMING
+        ]
+        if self.body:
             lines.append(f"Content-Length: {len(self.body)}")
-        elif not self.body and self.method in ("POST", "PUT", "PATCH"):
+        elif self.method in ("POST", "PUT", "PATCH"):
             lines.append("Content-Length: 0")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
@@ -118,7 +121,7 @@ def _json_form(lines: Iterable[str], path: Path) -> Iterator[Target]:
         where = f"{path}:{number}"
         try:
             raw = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TargetsProblem(f"{where}: not JSON: {error}") from error
         yield _of_object(raw, where)
 
@@ -126,6 +129,8 @@ def _json_form(lines: Iterable[str], path: Path) -> Iterator[Target]:
 def _of_object(raw: object, where: str) -> Target:
     if not isinstance(raw, dict) or not {"method", "url"} <= raw.keys():
         raise TargetsProblem(f'{where}: a target is {{"method": "GET", "url": "http://..."}}')
+    if not isinstance(raw["method"], str) or not isinstance(raw["url"], str):
+        raise TargetsProblem(f"{where}: method and url are texts")
     unknown = raw.keys() - {"method", "url", "body", "header"}
     if unknown:
         raise TargetsProblem(f"{where}: the key {shortened(min(unknown))} is none of vegeta's")
@@ -146,8 +151,8 @@ def _of_object(raw: object, where: str) -> Target:
     except (binascii.Error, ValueError, TypeError) as error:
         raise TargetsProblem(f"{where}: body is not base64: {error}") from error
     return target(
-        str(raw["method"]),
-        str(raw["url"]),
+        raw["method"],
+        raw["url"],
         where,
         headers=tuple(pairs),
         body=body,
@@ -235,6 +240,8 @@ class _Reading:
         if text.startswith("@"):
             file = self._folder / text[1:]
             try:
+                if file.exists() and not file.is_file():
+                    raise OSError("it is no regular file")
                 self._body = file.read_bytes()
             except OSError as error:
                 raise TargetsProblem(f"{where}: the body {file} cannot be read: {error}") from error

@@ -22,6 +22,8 @@ from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
 _MINUTE_S = 60
+_FINE_S = (1, 5, 10, 20, 30)
+"""Besides whole minutes: what GetMetricData takes of metrics with high resolution (MetricStat)."""
 _BALANCER_ONLY = {"HTTP_Redirect_Count", "HTTP_Fixed_Response_Count", "NewConnectionCount"}
 _HOSTS = {"HealthyHostCount", "UnHealthyHostCount"}
 LATENCY = "TargetResponseTime"
@@ -254,14 +256,14 @@ class CloudWatch:
         raise wrong(f"{metric.name} is not measured by kirikae local")
 
     def _check_period(self, period: int) -> None:
-        """Raise AwsError for a period that no figures are kept for: seconds are shown only without
-        CloudWatch's delay."""
-        if period == 1 and not self._delay_s:
+        """Raise AwsError for a period that no figures are kept for: less than a minute is shown
+        only without CloudWatch's delay."""
+        if period in _FINE_S and not self._delay_s:
             return
         if period < _MINUTE_S or period % _MINUTE_S:
             allowed = "60 or a multiple of 60"
             if not self._delay_s:
-                allowed = f"1, {allowed}"
+                allowed = f"{', '.join(map(str, _FINE_S))}, {allowed}"
             raise wrong(f"Period {period}: {allowed}")
 
     def _gauged(
