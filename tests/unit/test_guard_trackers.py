@@ -398,7 +398,14 @@ ODD_JIRA = [
     json.dumps({"issues": [{"fields": {"labels": [LABEL], "status": 5}, "key": "x"}]}).encode(),
     NESTED,
 ]
-MADE = [b"", b"[]", b"{}", b'{"number": "x", "key": "x"}', b'{"number": 1e400, "key": "SHOP-"}', NESTED]
+MADE = [
+    b"",
+    b"[]",
+    b"{}",
+    b'{"number": "x", "key": "x"}',
+    b'{"number": 1e400, "key": "SHOP-"}',
+    NESTED,
+]
 
 
 def odd(**given):
