@@ -115,6 +115,27 @@ def test_an_error_without_a_code_is_no_refusal(monkeypatch, status, text, ask):
             cloudwatch.maximum(aws, "AWS/ECS", "CPUUtilization", {}, 0.0, 60.0, 60)
 
 
+def test_figures_of_many_days_are_asked_for_in_parts():
+    """CloudWatch refuses more than 1,440 points a call: of a drill over a day there were none."""
+    asked = []
+
+    class Calls:
+        def client(self, name):
+            return self
+
+        def get_metric_statistics(self, **given):
+            asked.append((given["StartTime"].timestamp(), given["EndTime"].timestamp()))
+            return {"Datapoints": [{"Timestamp": given["StartTime"], "Maximum": 1.0}]}
+
+    since, until = 1_795_392_030.5, 1_795_392_030.5 + 3 * 86_400
+    found = cloudwatch.maxima(Calls(), "AWS/ECS", "CPUUtilization", {}, since, until)
+    assert asked[0][0] == since and asked[-1][1] == until and len(found) == len(asked) == 4
+    assert [end for _, end in asked[:-1]] == [begin for begin, _ in asked[1:]]
+    for begin, end in asked:
+        assert (end // 60) - (begin // 60) < 1440
+    assert not [begin for begin, _ in asked[1:] if begin % 60]
+
+
 def test_a_refusal_stays_one(monkeypatch):
     """AccessDenied is not tried for minutes."""
     aws = Answering(monkeypatch, (403, ERROR.format(code="AccessDenied"))).on("elbv2")

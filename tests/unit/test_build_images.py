@@ -3,6 +3,7 @@ beginning of a container."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,10 +16,10 @@ from kirikae.build.environment import Environment
 from kirikae.build.errors import CannotBuild
 from kirikae.build.secrets import SecretRow, rows_of, script
 from kirikae.build.texts import text_of
-from kirikae.console import build, release
+from kirikae.console import assets, build, release
 from kirikae.console.images import locks_label, storeys_in
 from kirikae.console.kinds import read_project
-from kirikae.model.errors import UsageProblem
+from kirikae.model.errors import ProjectProblem, UsageProblem
 from tests.unit.test_build import ORDER, PROJECT, calls, here, release_made
 from tests.unit.test_build_kinds import fpm, made, two
 
@@ -203,8 +204,8 @@ def test_assets_are_built_only_when_their_lock_or_a_source_has_changed(here):
     """Code alone changes nothing of them; the images take them from their stage."""
     with_assets(here)
     build.images_made(here, ORDER, dry_run=False)
-    _, assets, app, web = calls(here, "build")
-    name = assets[assets.index("-t") + 1]
+    _, stage, app, web = calls(here, "build")
+    name = stage[stage.index("-t") + 1]
     assert name.startswith("bookshop-assets:") and f"ASSETS={name}" in app
     assert f"ASSETS={name}" in web or "static/made" not in " ".join(web)
     made = here.folder / "image/app.Dockerfile"
@@ -221,6 +222,49 @@ def test_assets_are_built_only_when_their_lock_or_a_source_has_changed(here):
         build.images_made(here, replace(ORDER, release_id=f"r{number}"), dry_run=False)
     names = [words[3] for words in calls(here, "build") if "-assets:" in words[3]]
     assert len(names) == len(set(names)) == 4
+
+
+def test_the_stage_of_assets_gets_scripts_that_run_and_links(here, monkeypatch):
+    """As the release has them; either, changed, is another image."""
+    with_assets(here)
+    code = here.folder / "code"
+    code.joinpath("build.js").chmod(0o755)
+    code.joinpath("front/shared.js").symlink_to("a.js")
+    seen = {}
+    kept = assets._context
+
+    @contextlib.contextmanager
+    def looked(text, inputs, release):
+        with kept(text, inputs, release) as folder:
+            sources = folder / "assets/sources"
+            seen["runs"] = os.access(sources / "build.js", os.X_OK)
+            seen["link"] = sources.joinpath("front/shared.js").read_text()
+            seen["lock"] = folder.joinpath("assets/lock/package-lock.json").read_text()
+            yield folder
+
+    monkeypatch.setattr(assets, "_context", looked)
+    release.created(here, "r3", code, dry_run=False)
+    build.images_made(here, replace(ORDER, release_id="r3"), dry_run=False)
+    assert seen == {"runs": True, "link": "1", "lock": "{}"}
+    code.joinpath("build.js").chmod(0o644)
+    release.created(here, "r4", code, dry_run=False)
+    build.images_made(here, replace(ORDER, release_id="r4"), dry_run=False)
+    code.joinpath("front/b.js").write_text("1")
+    code.joinpath("front/shared.js").unlink()
+    code.joinpath("front/shared.js").symlink_to("b.js")
+    release.created(here, "r5", code, dry_run=False)
+    build.images_made(here, replace(ORDER, release_id="r5"), dry_run=False)
+    names = [words[3] for words in calls(here, "build") if "-assets:" in words[3]]
+    assert len(names) == len(set(names)) == 3
+
+
+@pytest.mark.parametrize(("old", "new"), [("front/", "front/../.."), ("static/made", "a/../../x")])
+def test_assets_stay_in_the_release(here, old, new):
+    with_assets(here)
+    file = here.folder / "kirikae.yml"
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ProjectProblem, match=r"leads out of the release"):
+        read_project(file.read_text(), "kirikae.yml")
 
 
 def test_a_source_of_assets_that_a_release_has_not_is_told(here):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,12 @@ def test_a_region_without_prices_is_refused():
         ("time,requests\n0,5\n60,\n", "the first and the last period need a figure"),
         ("time,requests\n0,5\n60,5\n1200,5\n", "no figures from 1970-01-01T00:02Z for 18 minutes"),
         ("time,requests\n0,5\n120,5\n180,5\n300,5\n330,1\n", ":6: time 330"),
+        ("time,requests\n0,5\n60,1,200\n", ":3: more cells than the head line names"),
+        ("time,requests\n0,5\n60,1_200\n", ":3: requests '1_200'"),
+        ("time,requests\n0,5\n60,\uff11\uff12\n", ":3: requests"),
+        ("time,requests\n0,5\n60," + "1" * 200_000, "no line of a CSV file"),
+        ("time,requests\n0,0\n60,0\n", "no request stands in it"),
+        ("time,requests\n0,5\n86400,5\n", "hide every peak"),
     ],
 )
 def test_a_trace_that_cannot_be_read_names_its_line(tmp_path, text, says):
@@ -145,6 +152,13 @@ def test_a_trace_that_cannot_be_read_names_its_line(tmp_path, text, says):
     file.write_text(text)
     with pytest.raises(TraceProblem, match=says):
         read_trace(file)
+
+
+def test_a_trace_that_never_ends_is_left(monkeypatch, tmp_path):
+    """A device, or another file than meant."""
+    monkeypatch.setattr("kirikae.capacity.trace._MOST_BYTES", 1_000_000)
+    with pytest.raises(TraceProblem, match="more than 1 MB"):
+        read_trace(Path("/dev/zero"))
 
 
 def test_short_holes_are_filled_and_counted(tmp_path):
@@ -168,6 +182,14 @@ def test_short_holes_are_filled_and_counted(tmp_path):
         ("Asia/Tokyo", "Asia/Edo", "zone .Asia/Edo. is unknown"),
         ('"07:30"', '"7:30"', "daily.0.at"),
         ("limit_ms", "limit_s", "limit_s: no such key"),
+        ("target: 50", "target: 101", "CPU ends at 100%"),
+        ("max: 20", "max: 4", "the floor of 07:30 is .* tasks, and tasks.max is 4"),
+        (FIRST, "- 1", "begins with `task:`"),
+        (
+            "daily:",
+            "daily:\n  - {at: '07:30', min: 4, zone: Asia/Tokyo}",
+            "two floors differ at 07:30",
+        ),
     ],
 )
 def test_rules_that_aws_would_refuse_name_their_line(rules, old, new, says):

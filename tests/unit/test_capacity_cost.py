@@ -115,7 +115,8 @@ def test_the_whole_answer_in_both_languages(ten, tmp_path):
 def test_rules_that_break_the_limit_are_no_cheap_choice(tmp_path):
     """Two tasks for what eight need: it says so beside the money."""
     file = tmp_path / "capacity.yml"
-    file.write_text(FIRST.replace("min: 3, max: 20, base: 3", "min: 1, max: 2, base: 1"))
+    small = FIRST.replace("min: 3, max: 20, base: 3", "min: 1, max: 2, base: 1")
+    file.write_text(small.replace("min: 5", "min: 2"))
     trace = written(tmp_path, [150] * 60)
     told = run("capacity", "cost", str(file), "--trace", str(trace)).stdout
     assert "`kirikae capacity tune` first" in told
@@ -146,6 +147,7 @@ def test_prices_of_your_own_stand_beside_those_kept_or_in_their_place(ten, tmp_p
         ({"m7g.large": {**ROW, "vcpu": True}}, "numbers above 0"),
         ({"m7g.large": {**ROW, "usd": float("nan")}}, "numbers above 0"),
         ({"m7g.large": {**ROW, "seen": ""}}, "the day on which"),
+        ({"m7g.large": {**ROW, "seen": "soon"}}, "the day on which"),
     ],
 )
 def test_prices_that_cannot_be_read_say_how_a_row_is_written(tmp_path, rows, says):

@@ -3,10 +3,12 @@ deletes, and an archive that would trick a reader is refused with file and entry
 
 from __future__ import annotations
 
+import bz2
 import copy
 import gzip
 import io
 import json
+import lzma
 import shutil
 import subprocess
 import tarfile
@@ -282,6 +284,9 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
         images("image", made.written(tmp_path, "docker", [made.layer(rows)]))
 
 
+ONE_LAYER = json.dumps({"rootfs": {"diff_ids": ["sha256:" + "1" * 64]}}).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -298,9 +303,150 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
 def test_a_hostile_list_of_contents_is_refused(tmp_path, change, says):
     """Paths for digests, files that are not there, JSON that is none."""
     path = tmp_path / "image.tar"
-    path.write_bytes(made.archive({"c.json": b"{}", **change}))
+    path.write_bytes(made.archive({"c.json": ONE_LAYER, **change}))
     with pytest.raises(ObjectProblem, match=f"^image: .*{says}"):
         images("image", path)
+
+
+SAVED = {"Config": "c.json", "Layers": ["0/layer.tar"]}
+SHORT = [
+    {**SAVED, "Layers": None},
+    {**SAVED, "Layers": []},
+    {**SAVED, "Layers": {"0": "0/layer.tar"}},
+    {**SAVED, "Layers": ["0/layer.tar"] * 2},
+    {"Config": "c.json"},
+]
+
+
+@pytest.mark.parametrize("row", SHORT)
+def test_an_image_whose_layers_are_not_all_named_is_refused(tmp_path, row):
+    """Nothing is green that was not looked at: the configuration counts them."""
+    data = made.layer(made.LAYERS[0])
+    files = {
+        "0/layer.tar": data,
+        "c.json": made.complete(made.CONFIG, [data]),
+        "manifest.json": json.dumps([row]).encode(),
+    }
+    path = tmp_path / "image.tar"
+    path.write_bytes(made.archive(files))
+    with pytest.raises(ObjectProblem, match=r"lists 1 layers, and [02] are named"):
+        images("image", path)
+
+
+def cut_off():
+    """Where an entry ends, so that no reader of tars or of zstd's frames minds."""
+    whole = made.layer([("srv/a", 0o644, b"x" * 512), ("srv/id_rsa", 0o600, made.KEY)])
+    frames = zstandard.ZstdCompressor().compressobj()
+    begun = frames.compress(whole[:1024]) + frames.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    return {
+        "tar": (whole, whole[:1024]),
+        "zeros": (whole, b"\0" * len(whole)),
+        "gzip": (whole, gzip.compress(whole[:1024])),
+        "zstd": (whole, begun),
+    }
+
+
+@pytest.mark.parametrize("kind", cut_off())
+def test_a_layer_that_is_cut_off_between_two_entries_is_refused(tmp_path, kind):
+    """Its digest is another one: what came after the cut was never looked at."""
+    whole, cut = cut_off()[kind]
+    config = json.loads(made.complete(made.CONFIG, [whole]))
+    with pytest.raises(ObjectProblem, match="cut off or another one"):
+        images("image", made.written(tmp_path, "docker", [cut], config))
+
+
+def headers(kind, data, times):
+    """Headers that announce a header."""
+    info = tarfile.TarInfo("x")
+    info.type = kind
+    info.size = len(data)
+    block = info.tobuf() + data + b"\0" * (512 - len(data))
+    return block * times + tarfile.TarInfo("srv/x").tobuf() + b"\0" * 1024
+
+
+ENDLESS = {
+    "names of names": headers(tarfile.GNUTYPE_LONGNAME, b"ab", 3000),
+    "attributes of attributes": headers(tarfile.XHDTYPE, b"11 foo=bar\n", 3000),
+    "a size beyond every disk": headers(tarfile.XHDTYPE, b"29 size=99999999999999999999\n", 1),
+    "a path of five thousand letters": made.layer([("y" * 5000, 0o644, b"")]),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.timeout(60)
+def test_headers_that_never_end_are_refused(tmp_path, name):
+    """In a layer and in the archive itself."""
+    for data in (made.docker([ENDLESS[name]]), ENDLESS[name]):
+        path = tmp_path / "image.tar"
+        path.write_bytes(data)
+        ended = run("guard", "check", str(path))
+        assert ended.exit_code == 2
+        assert "nothing of it was looked at" in ended.stderr
+
+
+def test_a_short_list_that_names_one_layer_for_ever_is_refused(tmp_path, monkeypatch):
+    """What one archive costs in all is bounded: images, and bytes that come out of its layers."""
+    data = made.layer(made.LAYERS[0])
+    files = made.oci_files([data])
+    index = json.loads(files["index.json"])
+    index["manifests"] *= 1001
+    files["index.json"] = json.dumps(index).encode()
+    with pytest.raises(ObjectProblem, match="more than 1,000 images"):
+        images("image", made.laid_out(tmp_path / "many", files))
+    monkeypatch.setattr(tars.Budget, "__init__", lambda self: vars(self).update(SMALL))
+    with pytest.raises(ObjectProblem, match="in all"):
+        images("image", made.written(tmp_path, "docker", [data] * 20))
+
+
+SMALL = {"left_bytes": 50_000, "left_images": 10}
+
+
+def test_an_encrypted_layer_is_not_green(tmp_path):
+    """What it holds is not known, and the reason says how it becomes known; the configuration is
+    read all the same."""
+    data = made.layer(made.LAYERS[0])
+    files = made.oci_files([data], layer_kind="application/vnd.oci.image.layer.v1.tar+encrypted")
+    outcomes = {look.code: look for look in looks(made.laid_out(tmp_path / "layout", files))}
+    assert outcomes["GD03"].outcome is Outcome.NOT_CHECKED
+    assert outcomes["GD03"].why[0].key == "guard.encrypted"
+    assert outcomes["GD01"].outcome is Outcome.PASS
+
+
+def test_what_is_kept_like_an_image_and_is_none_is_left_out(tmp_path):
+    """A signature beside the image; alone it is no image, and no green one."""
+    files = made.oci_files([made.layer(made.LAYERS[0])])
+    signature = {"config": {"mediaType": "application/vnd.dev.cosign.artifact.v1+json"}}
+    blob = json.dumps(signature).encode()
+    files[f"blobs/sha256/{made.sum_of(blob)}"] = blob
+    index = json.loads(files["index.json"])
+    row = {"digest": f"sha256:{made.sum_of(blob)}"}
+    both = {**files, "index.json": json.dumps({"manifests": [*index["manifests"], row]}).encode()}
+    assert len(images("image", made.laid_out(tmp_path / "both", both))) == 1
+    alone = {**files, "index.json": json.dumps({"manifests": [row]}).encode()}
+    with pytest.raises(ObjectProblem, match="no image stands in it"):
+        images("image", made.laid_out(tmp_path / "alone", alone))
+
+
+@pytest.mark.parametrize(
+    ("pack", "command"),
+    [(zstandard.compress, "zstd -d"), (lzma.compress, "xz -d"), (bz2.compress, "bzip2 -d")],
+)
+def test_a_packed_archive_is_told_how_to_unpack(tmp_path, pack, command):
+    """`docker load` takes it."""
+    path = tmp_path / "image.tar.packed"
+    path.write_bytes(pack(made.docker([made.layer(made.LAYERS[0])])))
+    with pytest.raises(ObjectProblem, match=command):
+        images("image", path)
+    assert command in run("guard", "check", str(path)).stderr
+
+
+def test_a_name_in_a_layer_writes_no_line_of_its_own(tmp_path):
+    """Line breaks in file names would be findings of their own in what a person reads."""
+    rows = [("srv/a\nhigh GD03 forged: x", 0o666, b"x")]
+    path = made.written(tmp_path, "docker", [made.layer(rows)])
+    for verb in ("check", "nist"):
+        lines = run("guard", verb, str(path)).stdout.splitlines()
+        assert not [line for line in lines if line.startswith("high GD03 forged")]
 
 
 def test_a_blob_that_is_not_what_its_name_says_is_refused(tmp_path):

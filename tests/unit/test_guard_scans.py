@@ -206,6 +206,79 @@ def test_a_result_that_is_not_whole_is_not_green(plain):
     assert outcomes["GV01"] is Outcome.NOT_CHECKED
 
 
+def changed(plain, **more):
+    return {**plain, **more}
+
+
+ROWS = trivy((CVE, "openssl", "HIGH"))["Results"][0]
+MALFORMED = {
+    "trivy: results by name": changed(trivy(), Results={"a": ROWS}),
+    "trivy: results are text": changed(trivy(), Results="x"),
+    "trivy: a result is a number": changed(trivy(), Results=[5]),
+    "trivy: rows by name": changed(trivy(), Results=[{"Vulnerabilities": {"a": {}}}]),
+    "trivy: a row is a number": changed(trivy(), Results=[{"Vulnerabilities": [5]}]),
+    "trivy: a row without a name": changed(trivy(), Results=[{"Vulnerabilities": [{}]}]),
+    "trivy: no results": changed(trivy(), Results=None),
+    "trivy: secrets only": changed(trivy(), Results=[{"Class": "secret", "Secrets": []}]),
+    "trivy: another schema": changed(trivy(), SchemaVersion=3),
+    "grype: no list": changed(grype(), matches=None),
+    "grype: rows by name": changed(grype(), matches={"0": {}}),
+    "grype: a row is nothing": changed(grype(), matches=[None]),
+    "grype: a row without a name": changed(grype(), matches=[{"vulnerability": {"id": None}}]),
+    "ecr: no findings": changed(ecr(), imageScanFindings={}),
+    "ecr: findings are nothing": changed(ecr(), imageScanFindings={"findings": None}),
+    "ecr: one page of the command": changed(ecr(), NextToken="x"),
+    "ecr: counted and not told": changed(
+        ecr(), imageScanFindings={"findings": [], "findingSeverityCounts": {"CRITICAL": 3}}
+    ),
+    "inspector: nothing at all": {"findings": []},
+    "inspector: one page of the command": changed(inspector((CVE, "x", "LOW")), NextToken="x"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_result_of_another_form_is_not_green(name):
+    """Nobody read it, so nobody knows; and no ticket is closed by it."""
+    looks = {look.code: look for look in seen(MALFORMED[name])}
+    assert looks["GV01"].outcome is not Outcome.PASS
+    assert looks["GV01"].why
+
+
+@pytest.mark.parametrize("missing", ["resources", "vulnerablePackages"])
+def test_a_finding_of_inspector_that_names_less_is_a_finding(missing):
+    """Of no image, of no package."""
+    plain = inspector((CVE, "openssl", "CRITICAL"))
+    for row in plain["findings"]:
+        row.pop(missing, None)
+        row["packageVulnerabilityDetails"].pop(missing, None)
+    [finding] = findings(seen(plain))
+    assert CVE in finding.where and finding.severity is Severity.HIGH
+
+
+def test_the_day_of_a_result_is_a_day_that_was():
+    """Seconds as the former command prints them count; a day of next century says nothing."""
+    plain = inspector((CVE, "x", "LOW"))
+    plain["findings"][0]["lastObservedAt"] = 1795392000.5
+    outcomes = {look.code: look.outcome for look in seen(plain)}
+    assert outcomes["GV02"] is Outcome.PASS
+    for at in ("2099-01-01T00:00:00Z", True):
+        outcomes = {look.code: look.outcome for look in seen(trivy(at=at))}
+        assert outcomes["GV02"] is Outcome.NOT_CHECKED
+
+
+def test_a_whole_account_of_images_is_merged_quickly():
+    """Inspector tells thousands of images in one file."""
+    plain = inspector()
+    for number in range(6000):
+        image = {"repositoryName": "shop", "imageHash": f"sha256:{number:064x}"}
+        resources = [{"details": {"awsEcrContainerImage": image}}]
+        plain["findings"].append(of_package(CVE, "openssl", "HIGH", resources=resources))
+    begun = time.process_time()
+    things = objects_in("i.json", json.dumps(plain))
+    assert len(together(things)) == 6000
+    assert time.process_time() - begun < 10
+
+
 def test_an_old_result_is_a_finding_and_one_without_a_date_is_not_green():
     """A scan of last year says nothing of today."""
     old = {look.code: look.outcome for look in seen(trivy(at="2026-01-01T00:00:00Z"))}

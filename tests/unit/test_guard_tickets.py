@@ -54,6 +54,18 @@ def test_a_ticket_is_opened_once_and_closed_when_the_finding_is_gone():
     assert deeds(bad, two) == []
 
 
+def test_of_two_tickets_that_runs_at_once_opened_one_stays():
+    """The older one, whoever looks; one that a person closed is none of them."""
+    bad = looks(PRIVILEGED)
+    three = [ticket(bad, 9), ticket(bad, 7), ticket(bad, 3, is_open=False), ticket(bad, 8)]
+    found = acts(bad, findings(bad), three)
+    assert [(act.deed, act.number, act.stays) for act in found] == [
+        (Deed.CLOSE, 8, 7),
+        (Deed.CLOSE, 9, 7),
+    ]
+    assert len(acts(looks(), [], three)) == 3
+
+
 def test_what_was_not_looked_at_is_not_gone():
     """A value that is open now; another object; a finding below the threshold."""
     bad = looks(PRIVILEGED)

@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -161,6 +161,32 @@ class Hook(Handler):
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"ok")
+
+
+class Odd(Handler):
+    """Answers reading calls by ``reads`` and others by ``writes``, whatever was asked."""
+
+    reads = b"[]"
+    writes = b"{}"
+    more: ClassVar[dict[str, str]] = {}
+    status = 200
+
+    def do_GET(self) -> None:
+        self.say(self.reads)
+
+    def do_POST(self) -> None:
+        self.body()
+        self.say(self.writes)
+
+    do_PUT = do_PATCH = do_POST
+
+    def say(self, data: bytes) -> None:
+        self.send_response(self.status)
+        for name, value in self.more.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
 
 @pytest.fixture(autouse=True)
@@ -352,3 +378,79 @@ def test_one_tracker_is_named(tmp_path):
         ("--webhook", "https://example.com/hook"),
     ):
         assert run("guard", "tickets", "task.json", *words).exit_code == 2, words
+
+
+MARK = "<!-- kirikae-guard FG04 0123456789abcdef 0123456789abcdef -->"
+LABEL = "kg-FG04-0123456789abcdef-0123456789abcdef"
+NESTED = b"[" * 100_000
+ODD_GITHUB = [
+    b"[1, null]",
+    json.dumps([{"body": MARK}]).encode(),
+    json.dumps([{"body": MARK, "number": "x"}]).encode(),
+    json.dumps([{"body": MARK, "number": 1e400}]).encode(),
+    NESTED,
+    b"<html>",
+    b"",
+]
+ODD_JIRA = [
+    b"[]",
+    b'{"issues": [1, null, {"fields": 3}, {"fields": {"labels": 5}}], "total": "x"}',
+    json.dumps({"issues": [{"fields": {"labels": [LABEL], "status": 5}, "key": "x"}]}).encode(),
+    NESTED,
+]
+MADE = [
+    b"",
+    b"[]",
+    b"{}",
+    b'{"number": "x", "key": "x"}',
+    b'{"number": 1e400, "key": "SHOP-"}',
+    NESTED,
+]
+
+
+def odd(**given):
+    """A server that answers so."""
+    yield from served(type("Odd", (Odd,), given))
+
+
+@pytest.mark.parametrize("tracker", ["github", "jira"])
+def test_an_answer_of_another_form_is_told_and_nothing_breaks(tmp_path, monkeypatch, tracker):
+    """Whatever a proxy, a login page or another version answers: exit 1 where nothing was begun, 3
+    where something was, and in words."""
+    monkeypatch.setenv("GITHUB_TOKEN", "t0ken")
+    written(tmp_path, PRIVILEGED)
+    name, empty, reads = {
+        "github": ("shop/web", b"[]", ODD_GITHUB),
+        "jira": ("SHOP", b'{"issues": []}', ODD_JIRA),
+    }[tracker]
+    cases = [(each, b"{}", {0, 1, 3}) for each in reads] + [(empty, each, {3}) for each in MADE]
+    for given, answer, codes in cases:
+        for server in odd(reads=given, writes=answer):
+            ended = run("guard", "tickets", "task.json", f"--{tracker}", name, "--api", server.url)
+            assert ended.exit_code in codes, (given[:60], answer[:60], ended)
+            assert "itself failed" not in ended.stderr, (given[:60], answer[:60])
+
+
+def test_a_wait_that_is_no_number_is_a_wait_of_ours(tmp_path, waits):
+    """Digits of other scripts, numbers below zero and beyond every clock."""
+    written(tmp_path, PRIVILEGED)
+    for after in ("\u00b2", "-5", "soon", "9" * 400):
+        for server in odd(status=429, more={"Retry-After": after}):
+            ended = of_jira(server)
+            assert ended.exit_code == 1 and "too much was asked at once" in ended.stderr
+    assert set(waits) == {5.0}
+
+
+def test_an_answer_without_end_is_left(tmp_path, monkeypatch):
+    """Larger than any page, or slower than any server; a webhook's words are not read at all."""
+    written(tmp_path, PRIVILEGED)
+    monkeypatch.setattr(guard_http, "_MOST_BYTES", 100_000)
+    for server in odd(reads=b" " * 3_000_000):
+        ended = of_jira(server)
+        assert ended.exit_code == 1 and "answered no JSON" in ended.stderr
+    monkeypatch.setattr(guard_http, "_WHOLE_S", -1.0)
+    for server in odd(reads=b'{"issues": []}'):
+        assert "does not answer (TimeoutError)" in of_jira(server).stderr
+    for server in odd(writes=b" " * 3_000_000):
+        monkeypatch.setenv("HOOK", server.url)
+        assert of_hook().exit_code == 0

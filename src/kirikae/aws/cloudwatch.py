@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from kirikae.aws.session import Aws, told
 
 _NAMESPACE = "AWS/ApplicationELB"
 HEARTBEAT_NAMESPACE = "kirikae"
+_MOST_POINTS = 1440
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +154,35 @@ def maxima(
 ) -> list[float]:
     """The largest value of each period between two Unix times, in their order; what CloudWatch does
     not have is left out."""
-    with told():
-        points = aws.client("cloudwatch").get_metric_statistics(
-            Namespace=namespace,
-            MetricName=metric,
-            Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
-            StartTime=datetime.fromtimestamp(since, UTC),
-            EndTime=datetime.fromtimestamp(until, UTC),
-            Period=period_s,
-            Statistics=["Maximum"],
-        )["Datapoints"]
+    client = aws.client("cloudwatch")
+    points: list[Any] = []
+    for begin, end in _windows(since, until, period_s):
+        with told():
+            points += client.get_metric_statistics(
+                Namespace=namespace,
+                MetricName=metric,
+                Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
+                StartTime=datetime.fromtimestamp(begin, UTC),
+                EndTime=datetime.fromtimestamp(end, UTC),
+                Period=period_s,
+                Statistics=["Maximum"],
+            )["Datapoints"]
     by_time = sorted(points, key=lambda point: point["Timestamp"])
     return [float(point["Maximum"]) for point in by_time]
+
+
+def _windows(
+    since: float,
+    until: float,
+    period_s: int,
+) -> Iterator[tuple[float, float]]:
+    """As long as one call answers: 1,440 points (API reference, GetMetricStatistics), less one for
+    a window that begins within a period.  Cut where a period begins, so that none is in two."""
+    begin = since
+    while begin < until:
+        end = (begin // period_s + _MOST_POINTS - 1) * period_s
+        yield begin, min(end, until)
+        begin = end
 
 
 def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:

@@ -47,7 +47,7 @@ def prices(region: str) -> dict[str, Price]:
     if region not in kept:
         raise RulesProblem(
             f"no prices of {region} are kept here; known: {', '.join(sorted(kept))}. "
-            "Figures without money: leave out --cost"
+            "to try rules with the prices of one of these, write it as the region"
         )
     return {name: Price(**row) for name, row in kept[region].items()}
 

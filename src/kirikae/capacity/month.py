@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from math import ceil
@@ -231,8 +232,15 @@ def _problems(rows: object) -> Iterator[str]:
             yield f"{name}: needs {', '.join(sorted(_ROW))}"
         elif not all(_is_number(row[key], most) for key, most in _MOST.items()):
             yield f"{name}: vcpu, memory_mib and usd are numbers above 0 (usd: of one hour)"
-        elif not all(isinstance(row[key], str) and row[key] for key in ("seen", "source")):
+        elif not _is_day(row["seen"]) or not isinstance(row["source"], str) or not row["source"]:
             yield f"{name}: seen is the day on which somebody read it, source where"
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value) is not None
+    except ValueError:
+        return False
 
 
 _MOST = {"vcpu": 1024, "memory_mib": 64 * 1024 * 1024, "usd": 1000}

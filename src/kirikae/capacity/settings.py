@@ -47,6 +47,9 @@ _ADJUSTMENTS: dict[str, Adjustment] = {
 }
 
 
+_ALL_CPU = 100
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
@@ -157,6 +160,8 @@ class PolicySettings(_Part):
         given = [name for name in ("target", "above", "below") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError("give one of `target`, `above` and `below`")
+        if self.metric != "requests" and getattr(self, given[0]) > _ALL_CPU:
+            raise ValueError(f"CPU ends at {_ALL_CPU}%: a rule with more never acts")
         if (given == ["target"]) == bool(self.steps):
             raise ValueError("`above` and `below` need `steps`, and `target` has none")
         if self.steps:
@@ -239,6 +244,19 @@ class CapacityFile(_Part):
     daily: tuple[DailySettings, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
+    def _floors_are_possible(self) -> CapacityFile:
+        """A scheduled action with a minimum above the maximum fails when its hour comes."""
+        floors: dict[tuple[str, str], int] = {}
+        for each in self.daily:
+            if each.min > self.tasks.max:
+                raise ValueError(
+                    f"the floor of {each.at} is {each.min} tasks, and tasks.max is {self.tasks.max}"
+                )
+            if floors.setdefault((each.at, each.zone), each.min) != each.min:
+                raise ValueError(f"two floors differ at {each.at} ({each.zone}): which one holds?")
+        return self
+
+    @model_validator(mode="after")
     def _names_differ(self) -> CapacityFile:
         names = [policy.name for policy in self.policies]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -294,7 +312,11 @@ def read(path: Path) -> CapacityFile:
     """Raises RulesProblem that names every fault and its line."""
     try:
         assert_size(path.stat().st_size, str(path))
-        source = source_of(path.read_text(encoding="utf-8"), str(path))
+        source = source_of(
+            path.read_text(encoding="utf-8"),
+            str(path),
+            begins="task",
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise RulesProblem(
             f"{path}: cannot be read: {error}; `kirikae capacity init` writes one"

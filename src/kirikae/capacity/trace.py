@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kirikae.capacity.errors import TraceProblem
-from kirikae.model.texts import shortened
+from kirikae.model.texts import shortened, text_from
 
 MINUTE = 60
 MOST_MINUTES = 10 * 366 * 24 * 60
+_MOST_BYTES = 300_000_000
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""Python reads more as a number: 1_000, and digits of other scripts."""
+_LONGEST_PERIOD = 60 * MINUTE
+"""Rules act within minutes: of a day's sum they see no peak."""
 _MOST_HOLES = 5
 """Minutes in a row without a figure that are filled by a straight line; more are a hole."""
 
@@ -60,33 +66,55 @@ def read(path: Path) -> Trace:
 
     Raises TraceProblem with the line.
     """
+    rows = csv.DictReader(io.StringIO(_text(path)))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return _of(_points(rows, path), path)
+    except csv.Error as error:
+        raise TraceProblem(f"{path}:{rows.line_num}: no line of a CSV file ({error})") from error
+
+
+def _text(path: Path) -> str:
+    """Raises TraceProblem; also for what never ends, such as a device."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except OSError as error:
         raise TraceProblem(f"{path}: cannot be read: {error}") from error
-    rows = csv.DictReader(io.StringIO(text))
+    if len(raw) > _MOST_BYTES:
+        raise TraceProblem(
+            f"{path}: more than {_MOST_BYTES // 10**6} MB, which ten years of minutes do not have; "
+            "is another file meant?"
+        )
+    return text_from(raw, str(path))
+
+
+def _points(rows: csv.DictReader[str], path: Path) -> list[tuple[int, float]]:
+    """Raises TraceProblem, csv.Error."""
     missing = {"time", "requests"} - set(rows.fieldnames or ())
     if missing:
         raise TraceProblem(
             f"{path}:1: the head line lacks {' and '.join(sorted(missing))}; write for example\n"
             "time,requests\n2026-11-01T00:00:00Z,1200"
         )
-    points = [
-        (
-            _time(
-                row["time"],
-                path,
-                number,
-            ),
-            _requests(
-                row["requests"],
-                path,
-                number,
-            ),
+    points = []
+    for number, row in enumerate(rows, 2):
+        if None in row:
+            raise TraceProblem(
+                f"{path}:{number}: more cells than the head line names; write 1200.5 for requests, "
+                "without commas"
+            )
+        at = _time(
+            row["time"],
+            path,
+            number,
         )
-        for number, row in enumerate(rows, 2)
-    ]
-    return _of(points, path)
+        requests = _requests(
+            row["requests"],
+            path,
+            number,
+        )
+        points.append((at, requests))
+    return points
 
 
 def _time(text: str | None, path: Path, line: int) -> int:
@@ -116,10 +144,7 @@ def _requests(text: str | None, path: Path, line: int) -> float:
     value = (text or "").strip()
     if not value:
         return math.nan
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.inf
+    number = float(value) if _NUMBER.fullmatch(value) else math.inf
     if not 0 <= number < 1e12:
         raise TraceProblem(f"{path}:{line}: requests {shortened(value)} are no number from 0 on")
     return number
@@ -134,6 +159,11 @@ def _of(points: list[tuple[int, float]], path: Path) -> Trace:
         line = int(np.argmax(gaps <= 0)) + 3
         raise TraceProblem(f"{path}:{line}: its time is not after the line's before; sort the file")
     period = int(gaps.min())
+    if period > _LONGEST_PERIOD:
+        raise TraceProblem(
+            f"{path}:3: its periods are {period // MINUTE} minutes long, and hide every peak; take "
+            f"periods of {_LONGEST_PERIOD // MINUTE} minutes at most, better of one"
+        )
     if (gaps % period).any():
         line = int(np.argmax(gaps % period != 0)) + 3
         raise TraceProblem(f"{path}:{line}: lies between the periods of {period} s of this file")
@@ -142,6 +172,8 @@ def _of(points: list[tuple[int, float]], path: Path) -> Trace:
         raise TraceProblem(f"{path}: is longer than ten years; cut out the weeks that matter")
     rates = np.full(count, np.nan)
     rates[(times - times[0]) // period] = [requests / period for _, requests in points]
+    if not np.nansum(rates):
+        raise TraceProblem(f"{path}: no request stands in it: whether rules hold, it does not say")
     filled = _fill(
         rates,
         int(times[0]),

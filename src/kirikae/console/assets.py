@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,31 +37,30 @@ def assets_image(
     there is none, neither here nor in the registry.  Raises CannotBuild, EngineProblem."""
     text = dockerfile.read_text(encoding="utf-8")
     inputs = _inputs(text, release)
-    every = "".join(f"{path} {checksum(body)}\n" for path, body in sorted(inputs.items()))
+    every = "".join(f"{path} {what}\n" for path, what in sorted(inputs.items()))
     tag = f"{name}:{checksum((text + distribution + every).encode())[:_TAG_LENGTH]}"
     if engine.has(tag) or (push and engine.pull(tag)):
         progress.step(f"{tag}: the assets have not changed")
         return tag
     progress.step(f"building {tag}")
-    with _context(text, inputs) as context:
+    with _context(text, inputs, release) as context:
         engine.build(tag, context / FILE, {"DISTRIBUTION": distribution}, {})
     if push:
         engine.push(tag)
     return tag
 
 
-def _inputs(text: str, release: Release) -> dict[str, bytes]:
-    """Files of the release that the stage names, by their paths.  Raises CannotBuild."""
+def _inputs(text: str, release: Release) -> dict[str, str]:
+    """Files and links of the release that the stage names -> what they are, as a text.  Raises
+    CannotBuild."""
     named = _INPUTS.search(text)
     wanted = named[1].split(" ") if named is not None else []
-    found: dict[str, bytes] = {}
+    found: dict[str, str] = {}
     with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
         for entry in tar:
-            if not any(_is_in(entry.name, path) for path in wanted):
+            if entry.isdir() or not any(_is_in(entry.name, path) for path in wanted):
                 continue
-            body = tar.extractfile(entry) if entry.isfile() else None
-            if body is not None:
-                found[entry.name] = body.read()
+            found[entry.name] = _what(tar, entry)
     for path in wanted:
         if not any(_is_in(name, path) for name in found) and path not in _LOCKS:
             raise CannotBuild(
@@ -70,21 +70,36 @@ def _inputs(text: str, release: Release) -> dict[str, bytes]:
     return found
 
 
+def _what(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> str:
+    """Another one where the stage would see another file: a script that may be run is one."""
+    if entry.issym():
+        return f"-> {entry.linkname}"
+    body = tar.extractfile(entry)
+    assert body is not None
+    runs = " runs" if entry.mode & stat.S_IXUSR else ""
+    return f"{checksum(body.read())}{runs}"
+
+
 def _is_in(name: str, path: str) -> bool:
-    return name == path or name.startswith(f"{path.rstrip('/')}/")
+    return name == path.rstrip("/") or name.startswith(f"{path.rstrip('/')}/")
 
 
 @contextmanager
-def _context(text: str, inputs: dict[str, bytes]) -> Iterator[Path]:
+def _context(text: str, inputs: Collection[str], release: Release) -> Iterator[Path]:
     """Locks apart from sources: packages are installed anew only when their lock has changed."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / FILE).write_text(text, encoding="utf-8")
-        for part in ("lock", "sources"):
-            (folder / "assets" / part).mkdir(parents=True)
-        for path, body in inputs.items():
-            part = "lock" if path in _LOCKS else "sources"
-            file = folder / "assets" / part / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(body)
+        parts = {
+            "lock": [path for path in inputs if path in _LOCKS],
+            "sources": [path for path in inputs if path not in _LOCKS],
+        }
+        with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
+            for part, paths in parts.items():
+                (folder / "assets" / part).mkdir(parents=True)
+                tar.extractall(
+                    folder / "assets" / part,
+                    [tar.getmember(path) for path in paths],
+                    filter="data",
+                )
         yield folder

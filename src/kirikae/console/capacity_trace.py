@@ -146,5 +146,5 @@ def _csv(rows: Sequence[tuple[int, float | None]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("time", "requests"))
     for at, requests in rows:
-        writer.writerow((at, "" if requests is None else f"{requests:g}"))
+        writer.writerow((at, "" if requests is None else f"{requests:.15g}"))
     return out.getvalue()

@@ -14,7 +14,8 @@ from kirikae.guard.seen import Looked, Outcome
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding, Severity, with_accepted
 from kirikae.model.project import Project
-from kirikae.model.said import said
+from kirikae.model.said import Said, said
+from kirikae.model.shown import unbroken
 
 _GRAVEST_FIRST = list(Severity)
 
@@ -97,8 +98,12 @@ class Checked:
         }
 
     def lines(self, manner: Manner) -> Iterator[str]:
-        """For people: findings with their remedy, then what was not checked, then the figures."""
-        say = manner.speech.say
+        """For people: findings with their remedy, then what was not checked, then the figures.
+        Names in images and files may have line breaks, which would begin a finding."""
+
+        def say(words: Said) -> str:
+            return unbroken(manner.speech.say(words))
+
         for finding in self.findings:
             yield say(
                 said(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kirikae.console.errors import NotSent
-from kirikae.console.guard_http import Api
+from kirikae.console.guard_http import Api, number_of, within
 from kirikae.guard.tickets import Act, Deed, Ticket, mark_in, state_in
 from kirikae.model.texts import shortened
 
@@ -60,13 +60,13 @@ class GitHub:
             if not isinstance(rows, list):
                 raise NotSent(f"what came back is no list of issues: {shortened(rows)}")
             for row in rows:
-                body = str(row.get("body") or "")
+                body = str(within(row, "body") or "")
                 mark = mark_in(body)
-                if mark is not None and "pull_request" not in row:
+                if mark is not None and within(row, "pull_request") is None:
                     is_open = row.get("state") == "open"
                     state = state_in(body) if _OURS.search(body) else None
                     yield Ticket(
-                        int(row["number"]),
+                        number_of(row.get("number")),
                         mark,
                         is_open,
                         state,
@@ -96,7 +96,7 @@ class GitHub:
                     "labels": [LABEL],
                 },
             )
-            return int(made["number"])
+            return number_of(within(made, "number"))
         if act.deed is Deed.UPDATE:
             self._asked(
                 "PATCH",
@@ -122,14 +122,14 @@ class GitHub:
         ours: str,
     ) -> dict[str, Any]:
         """What people wrote before and after guard's own words stays."""
-        body = str(
-            self._asked(
-                "GET",
-                f"/issues/{number}",
-                None,
-            ).get("body")
-            or ""
+        issue = self._asked(
+            "GET",
+            f"/issues/{number}",
+            None,
         )
+        body = within(issue, "body")
+        if not isinstance(body, str) or not _OURS.search(body):
+            raise NotSent(f"issue {number} has no text of guard any more; was it just changed?")
         return {
             "title": title,
             "body": _OURS.sub(

@@ -16,12 +16,19 @@ from urllib.parse import urlsplit
 
 from kirikae.console.errors import NotSent
 from kirikae.console.notify import Straight
+from kirikae.model.texts import shortened
 
 _TIMEOUT_S = 20.0
+_WHOLE_S = 60.0
+"""For an answer that comes a byte at a time."""
+_MOST_BYTES = 32 * 1024**2
+"""A hundred issues with the longest texts that GitHub and Jira take (65,536 and 32,767 letters), as
+JSON may write them."""
 _TRIES = 6
 _PAUSE_S = 5.0
 _LONGEST_S = 120.0
 """Who asks for more is asked again by the next run."""
+_DIGITS = 18
 _sleep = time.sleep
 _HINTS = {
     400: ": it does not take what was sent; do the project and the kind of ticket exist?",
@@ -98,16 +105,48 @@ class Api:
                 request,
                 timeout=_TIMEOUT_S,
             ) as answer:
-                raw = answer.read()
-                return json.loads(raw) if self.speaks_json and raw.strip() else None
+                raw = _read(answer) if self.speaks_json else b""
+                return json.loads(raw) if raw.strip() else None
         except urllib.error.HTTPError:
             raise
         except (OSError, http.client.HTTPException) as error:
             raise NotSent(f"{_host(self.url)} does not answer ({type(error).__name__})") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NotSent(
                 f"{_host(self.url)} is no address of an API, or answered no JSON"
             ) from error
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """Raises TimeoutError, ValueError for one that is larger than any."""
+    until = time.monotonic() + _WHOLE_S
+    parts: list[bytes] = []
+    size = 0
+    while part := answer.read1(1024**2):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise ValueError("more than a page of issues")
+        if time.monotonic() > until:
+            raise TimeoutError("it does not end")
+    if answer.length:
+        raise http.client.IncompleteRead(b"".join(parts), answer.length)
+    return b"".join(parts)
+
+
+def within(plain: Any, *keys: str) -> Any:
+    """What stands below these keys of an answer; None where nothing does, whatever it is."""
+    for key in keys:
+        plain = plain.get(key) if isinstance(plain, Mapping) else None
+    return plain
+
+
+def number_of(value: Any) -> int:
+    """Of a ticket.  Raises NotSent."""
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise NotSent(f"what came back names no number of a ticket: {shortened(value)}")
+    return int(text)
 
 
 def _host(url: str) -> str:
@@ -128,10 +167,16 @@ def _patience(status: int, headers: Message) -> float | None:
         return None
     if status == 503 and after is None:
         return None
-    if after is not None and after.strip().isdigit():
+    reset = headers.get("X-RateLimit-Reset", "")
+    if after is not None and _is_number(after.strip()):
         seconds = float(after)
-    elif spent and headers.get("X-RateLimit-Reset", "").isdigit():
-        seconds = float(headers["X-RateLimit-Reset"]) - time.time()
+    elif spent and _is_number(reset):
+        seconds = float(reset) - time.time()
     else:
         seconds = _PAUSE_S
     return max(0.0, seconds) if seconds <= _LONGEST_S else None
+
+
+def _is_number(text: str) -> bool:
+    """Of ASCII's digits: others are digits to Python and no number."""
+    return text.isascii() and text.isdigit()

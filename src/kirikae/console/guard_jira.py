@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kirikae.console.errors import NotSent
-from kirikae.console.guard_http import Api
+from kirikae.console.guard_http import Api, number_of, within
 from kirikae.guard.tickets import Act, Deed, Mark, State, Ticket
 from kirikae.model.texts import shortened
 
@@ -76,7 +76,7 @@ class Jira:
             following = page.get("nextPageToken")
             if following:
                 asked["nextPageToken"] = str(following)
-            elif rows and seen < int(page.get("total", 0)):
+            elif rows and seen < number_of(page.get("total", 0)):
                 asked["startAt"] = str(seen)
             else:
                 return
@@ -137,7 +137,7 @@ class Jira:
             "/issue",
             {"fields": fields},
         )
-        return int(str(made["key"]).rpartition("-")[2])
+        return number_of(str(within(made, "key")).rpartition("-")[2])
 
     def _changed(
         self,
@@ -147,11 +147,8 @@ class Jira:
         body: str,
     ) -> dict[str, Any]:
         """All in one call: a remark with the new words, and the labels that say so."""
-        fields = self._asked("GET", f"/issue/{key}?fields=labels").get(
-            "fields",
-            {},
-        )
-        former = [str(each) for each in fields.get("labels", [])]
+        issue = self._asked("GET", f"/issue/{key}?fields=labels")
+        former = _texts(within(issue, "fields", "labels"))
         ours = [each for each in former if _SUM.fullmatch(each) or each.startswith(_BY)]
         labels = [{"remove": each} for each in ours if each not in _labels(act)]
         labels += [{"add": each} for each in _labels(act) if each not in former]
@@ -166,11 +163,11 @@ class Jira:
         """By the first transition that leads to where it should be.  Raises NotSent."""
         found = self._asked("GET", f"/issue/{key}/transitions")
         wanted = ("done",) if deed is Deed.CLOSE else ("new", "indeterminate")
-        rows = found.get("transitions", [])
+        rows = within(found, "transitions") or []
         for category in wanted:
             for row in rows:
-                if _category(row.get("to")) == category:
-                    chosen = {"transition": {"id": row["id"]}}
+                if _category(within(row, "to")) == category:
+                    chosen = {"transition": {"id": row.get("id")}}
                     self._asked(
                         "POST",
                         f"/issue/{key}/transitions",
@@ -217,16 +214,15 @@ def _labels(act: Act) -> list[str]:
 
 def _ticket(row: Any) -> Ticket | None:
     """None: it is not guard's."""
-    fields = row.get("fields") or {}
-    labels = [str(each) for each in fields.get("labels") or []]
+    labels = _texts(within(row, "fields", "labels"))
     marks = [found for each in labels if (found := _MARK.fullmatch(each))]
     if not marks:
         return None
     sums = [found[1] for each in labels if (found := _SUM.fullmatch(each))]
     by = sorted(each.removeprefix(_BY) for each in labels if each.startswith(_BY))
     state = State(sums[0], tuple(by)) if len(sums) == 1 else None
-    number = int(str(row["key"]).rpartition("-")[2])
-    is_open = _category(fields.get("status")) != "done"
+    number = number_of(str(within(row, "key")).rpartition("-")[2])
+    is_open = _category(within(row, "fields", "status")) != "done"
     return Ticket(
         number,
         Mark(*marks[0].groups()),
@@ -235,6 +231,9 @@ def _ticket(row: Any) -> Ticket | None:
     )
 
 
+def _texts(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
 def _category(status: Any) -> str:
-    found = (status or {}).get("statusCategory") or {}
-    return str(found.get("key", ""))
+    return str(within(status, "statusCategory", "key") or "")

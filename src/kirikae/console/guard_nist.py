@@ -30,7 +30,8 @@ from kirikae.guard.nist import Answered, answered
 from kirikae.guard.seen import Outcome
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Severity
-from kirikae.model.said import said
+from kirikae.model.said import Said, said
+from kirikae.model.shown import unbroken
 
 
 def _exit(answers: Sequence[Answered], strict: bool) -> Exit:
@@ -50,7 +51,10 @@ def _plain(answers: Sequence[Answered], speech: Speech) -> dict[str, Any]:
 
 def _lines(answers: Sequence[Answered], manner: Manner) -> Iterator[str]:
     """For people: each clause, its findings and its reasons; the figures at the end."""
-    say = manner.speech.say
+
+    def say(words: Said) -> str:
+        return unbroken(manner.speech.say(words))
+
     for each in answers:
         title = each.clause.titled(manner.speech.language)
         outcome = say(said(f"guard.outcome.{each.outcome}"))

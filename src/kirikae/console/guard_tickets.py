@@ -27,7 +27,7 @@ from kirikae.hosts.files import STATE_FOLDER
 from kirikae.model.errors import Unfinished, UsageProblem
 from kirikae.model.finding import Finding, Severity
 from kirikae.model.said import said
-from kirikae.model.shown import markdown, one_line
+from kirikae.model.shown import markdown, one_line, unbroken
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _PROJECT = re.compile(r"[A-Z][A-Z0-9_]{1,20}")
@@ -159,12 +159,16 @@ def _line(
     manner: Manner,
 ) -> str:
     where = act.finding.where if act.finding is not None else ""
-    return manner.speech.say(
-        said(
-            f"guard.ticket.{act.deed}",
-            number=number,
-            code=act.mark.code,
-            where=where,
+    kind = "double" if act.stays is not None else act.deed
+    return unbroken(
+        manner.speech.say(
+            said(
+                f"guard.ticket.{kind}",
+                number=number,
+                code=act.mark.code,
+                where=where,
+                stays=act.stays,
+            )
         )
     )
 
@@ -176,6 +180,7 @@ def _plain(act: Act, number: int | None) -> dict[str, Any]:
         "code": act.mark.code,
         "where": where,
         "number": number,
+        "stays": act.stays,
     }
 
 

@@ -15,9 +15,9 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 from kirikae.guard.layers import Layers
@@ -26,12 +26,14 @@ from kirikae.guard.tars import (
     BROKEN,
     MOST_BYTES,
     MOST_ENTRIES,
+    Budget,
     Counted,
     Header,
     refused,
     unpacked,
 )
 from kirikae.guard.tars import entries as entries_of
+from kirikae.model.said import said
 
 _MOST_JSON = 8 * 1024**2
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -41,10 +43,22 @@ _INDEX = "index.json"
 _DEEPEST = 4
 _REF_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _ATTESTED = "vnd.docker.reference.type"
+_CONFIGS = frozenset(
+    (
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+    )
+)
+_ENCRYPTED = "+encrypted"
+_PACKED = {b"\x28\xb5\x2f\xfd": "zstd -d", b"\xfd7zXZ\x00": "xz -d", b"BZh": "bzip2 -d"}
+"""Which ``docker load`` takes and guard does not."""
 
 
 class _Files(Protocol):
     """Files of an image by their names.  ``open`` raises BrokenTar."""
+
+    @property
+    def budget(self) -> Budget: ...
 
     def has(self, name: str) -> bool: ...
 
@@ -54,6 +68,7 @@ class _Files(Protocol):
 @dataclass(frozen=True, slots=True)
 class _InFolder:
     folder: Path
+    budget: Budget = field(default_factory=Budget)
 
     def has(self, name: str) -> bool:
         """Is there such a file?"""
@@ -80,6 +95,7 @@ class _InTar:
     """Names of one archive; the file must be one that can be sought in."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        self.budget = Budget()
         self._archive = tarfile.TarFile(fileobj=file, tarinfo=Header)
         self._members: dict[str, tarfile.TarInfo] = {}
         for number, member in enumerate(self._archive):
@@ -102,7 +118,7 @@ class _InTar:
             if member.linkname.startswith("/") or target.startswith(".."):
                 raise BrokenTar(f"entry {name!r:.200}: its link leads out of the archive")
             member = self._members.get(target)
-        if member is None or not member.isreg():
+        if member is None or not member.isreg() or member.issparse():
             raise BrokenTar(f"entry {name!r:.200} is missing, or is no file")
         found = self._archive.extractfile(member)
         assert found is not None
@@ -118,7 +134,8 @@ def is_archive(path: Path) -> bool:
             begun = file.read(512)
     except OSError:
         return False
-    return begun.startswith(b"\x1f\x8b") or begun[257:262] == b"ustar" or _old_tar(begun)
+    packed = begun.startswith((b"\x1f\x8b", *_PACKED))
+    return packed or begun[257:262] == b"ustar" or _old_tar(begun)
 
 
 def _old_tar(block: bytes) -> bool:
@@ -154,19 +171,27 @@ def _opened(path: Path) -> Iterator[_Files]:
         yield _InFolder(path)
         return
     with path.open("rb") as file:
-        begun = file.read(2)
+        begun = file.read(6)
         file.seek(0)
-        if begun != b"\x1f\x8b":
+        _assert_unpacked(path, begun)
+        if not begun.startswith(b"\x1f\x8b"):
             yield _InTar(file)
             return
         with tempfile.TemporaryFile() as plain:
             # Layers are asked for by name: what cannot be sought in is unpacked first.
             packed = Counted(file, MOST_BYTES)
-            stream = unpacked(packed)
+            stream = unpacked(packed, Budget())
             while part := stream.read(1024**2):
                 plain.write(part)
             plain.seek(0)
             yield _InTar(plain)
+
+
+def _assert_unpacked(path: Path, begun: bytes) -> None:
+    """Raises BrokenTar with the command that unpacks it."""
+    for mark, command in _PACKED.items():
+        if begun.startswith(mark):
+            raise BrokenTar(f"it is packed: run `{command} {path.name}`, and name what comes out")
 
 
 def _images(name: str, files: _Files) -> Iterator[Image]:
@@ -189,7 +214,7 @@ def _of_docker(name: str, files: _Files) -> Iterator[Image]:
         tags = tuple(str(each) for each in entries(row.get("RepoTags")))
         config = _json(files, str(row.get("Config")))
         label = tags[0] if tags else str(number + 1)
-        layers = [(str(each), str(each)) for each in entries(row.get("Layers"))]
+        layers = [_Layer(str(each), str(each)) for each in entries(row.get("Layers"))]
         whole = name if len(rows) == 1 else f"{name}#{label}"
         yield _image(
             whole,
@@ -211,6 +236,7 @@ def _of_index(
         raise BrokenTar("its indexes are nested without end")
     rows = [row for row in rows_of(_mapping(index).get("manifests")) if not _is_note(row)]
     for number, row in enumerate(rows):
+        files.budget.image()
         inner = _mapping(_json(files, _blob(row)))
         label = _label(row) or str(number + 1)
         whole = name if len(rows) == 1 else f"{name}#{label}"
@@ -221,7 +247,7 @@ def _of_index(
                 inner,
                 depth + 1,
             )
-        else:
+        elif _is_image(inner):
             yield _of_manifest(
                 whole,
                 files,
@@ -239,7 +265,14 @@ def _of_manifest(
     config = _json(files, _blob(part_of(manifest, "config")))
     layers = []
     for each in rows_of(manifest.get("layers")):
-        layers.append((_blob(each), str(each.get("digest"))))
+        kind = str(each.get("mediaType"))
+        layers.append(
+            _Layer(
+                _blob(each),
+                str(each.get("digest")),
+                kind.endswith(_ENCRYPTED),
+            )
+        )
     notes = part_of(row, "annotations")
     tags = [str(notes[key]) for key in _REF_NAMES if key in notes]
     tags.append(str(row.get("digest")))
@@ -257,6 +290,11 @@ def _is_note(row: Plain) -> bool:
     return _ATTESTED in part_of(row, "annotations")
 
 
+def _is_image(manifest: Plain) -> bool:
+    """Signatures, charts and lists of parts are kept in the same form, and cannot be run."""
+    return str(part_of(manifest, "config").get("mediaType") or next(iter(_CONFIGS))) in _CONFIGS
+
+
 def _label(row: Plain) -> str:
     platform = part_of(row, "platform")
     parts = [str(platform[key]) for key in ("os", "architecture", "variant") if platform.get(key)]
@@ -271,22 +309,34 @@ def _blob(row: Plain) -> str:
     return f"blobs/sha256/{found[1]}"
 
 
+class _Layer(NamedTuple):
+    """``label``: how whoever lists it calls it."""
+
+    file: str
+    label: str
+    is_encrypted: bool = False
+
+
 def _image(
     name: str,
     refs: tuple[str, ...],
     config: Any,
     files: _Files,
-    layers: list[tuple[str, str]],
+    layers: list[_Layer],
 ) -> Image:
     found = Layers()
-    for file, label in layers:
+    whole = _mapping(config)
+    for layer, wanted in zip(
+        layers,
+        _sums(whole, len(layers)),
+        strict=True,
+    ):
         _walk(
             found,
             files,
-            file,
-            label,
+            layer,
+            wanted,
         )
-    whole = _mapping(config)
     history = tuple(str(row.get("created_by", "")) for row in rows_of(whole.get("history")))
     return Image(
         name,
@@ -298,19 +348,31 @@ def _image(
     )
 
 
+def _sums(config: Plain, layers: int) -> list[str]:
+    """Of each layer as it is unpacked (OCI image configuration, ``rootfs.diff_ids``).  Raises
+    BrokenTar where the list of layers is not the one that the image was made with."""
+    given = entries(part_of(config, "rootfs").get("diff_ids"))
+    if len(given) != layers:
+        raise BrokenTar(f"its configuration lists {len(given)} layers, and {layers} are named")
+    return [str(each) for each in given]
+
+
 def _walk(
     found: Layers,
     files: _Files,
-    file: str,
-    label: str,
+    layer: _Layer,
+    wanted: str,
 ) -> None:
     """Raises BrokenTar."""
-    with files.open(file) as raw:
+    with files.open(layer.file) as raw:
         packed = Counted(raw, MOST_BYTES)
+        if layer.is_encrypted:
+            found.skip(said("guard.encrypted", layer=layer.label))
+            return
         try:
-            stream = unpacked(packed)
+            stream = unpacked(packed, files.budget)
         except NoZstd:
-            found.skip(label)
+            found.skip(said("guard.zstd", layer=layer.label))
             return
         try:
             found.add(entries_of(stream))
@@ -318,8 +380,13 @@ def _walk(
                 pass
             packed.drain()
         except BROKEN as error:
-            raise BrokenTar(f"layer {label}: {error}") from error
-        _assert_sum(file, packed)
+            raise BrokenTar(f"layer {layer.label}: {error}") from error
+        _assert_sum(layer.file, packed)
+    if wanted != f"sha256:{stream.sum.hexdigest()}":
+        raise BrokenTar(
+            f"layer {layer.label}: what comes out of it has another digest than the configuration "
+            "names, so that it is cut off or another one"
+        )
 
 
 def _assert_sum(file: str, read: Counted) -> None:

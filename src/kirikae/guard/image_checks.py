@@ -111,8 +111,8 @@ def unproven(image: Image) -> Iterator[Seen]:
 
 
 def _unread(image: Image) -> Iterator[Seen]:
-    for layer in image.unread:
-        yield Unknown(said("guard.zstd", layer=layer))
+    for why in image.unread:
+        yield Unknown(why)
 
 
 def _kept(

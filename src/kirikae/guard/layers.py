@@ -14,6 +14,7 @@ from kirikae.guard.errors import BrokenTar
 from kirikae.guard.objects import InLayer, Kept
 from kirikae.guard.secret_files import why_secret_file
 from kirikae.guard.tars import Entry
+from kirikae.model.said import Said
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -51,17 +52,17 @@ class _Layer:
 
 
 class Layers:
-    """Give it the layers in their order; ``unread``: those that could not be opened."""
+    """Give it the layers in their order; ``unread``: why some could not be opened."""
 
     def __init__(self) -> None:
-        self.unread: list[str] = []
+        self.unread: list[Said] = []
         self._kept: dict[tuple[Kept, str], InLayer] = {}
         self._number = 0
 
-    def skip(self, label: str) -> None:
+    def skip(self, why: Said) -> None:
         """A layer that nobody can read here."""
         self._number += 1
-        self.unread.append(label)
+        self.unread.append(why)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Raises BrokenTar."""
@@ -228,4 +229,6 @@ def _is_taken(path: str, layer: _Layer) -> bool:
     if path in layer.gone:
         return True
     above = [str(each) for each in PurePosixPath(path).parents]
+    if "" in layer.emptied:
+        return True
     return any(each in layer.gone or each in layer.emptied for each in above)

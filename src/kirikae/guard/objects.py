@@ -145,15 +145,15 @@ class InLayer:
 @dataclass(frozen=True, slots=True)
 class Image:
     """``name``: where it stands.  ``refs``: tags and digests that are said to be its own.
-    ``config``: User, Env and so on, as Docker spells them.  ``unread``: layers that could not be
-    opened here."""
+    ``config``: User, Env and so on, as Docker spells them.  ``unread``: why layers could
+    not be opened here."""
 
     name: str
     refs: tuple[str, ...]
     config: Plain
     history: tuple[str, ...] = ()
     kept: tuple[InLayer, ...] = ()
-    unread: tuple[str, ...] = ()
+    unread: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

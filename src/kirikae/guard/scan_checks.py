@@ -13,6 +13,8 @@ from kirikae.model.said import said
 
 BELIEVED = timedelta(days=30)
 """New vulnerabilities become known each day; NIST SP 800-190, 4.1.1 asks for continuous scans."""
+_A_DAY = timedelta(days=1)
+"""East of here tomorrow has begun."""
 _GRAVE = {
     "critical": Severity.HIGH,
     "high": Severity.HIGH,
@@ -63,6 +65,14 @@ def age(scanned: Scanned, limits: Limits) -> Iterator[Seen]:
     for scan in scanned.scans:
         if scan.at is None:
             yield Unknown(said("guard.scan_undated", scanner=scan.scanner))
+        elif scan.at - limits.today > _A_DAY:
+            yield Unknown(
+                said(
+                    "guard.scan_ahead",
+                    scanner=scan.scanner,
+                    day=str(scan.at),
+                )
+            )
         elif limits.today - scan.at > BELIEVED:
             days = (limits.today - scan.at).days
             yield Fault(

@@ -8,8 +8,9 @@ list-findings``, Trivy's JSON (schema 2) and Grype's.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,6 +21,10 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 _DONE = frozenset(("", "COMPLETE", "ACTIVE"))
 _CLOSED = frozenset(("CLOSED", "SUPPRESSED"))
+_TRIVY_SCHEMA = 2
+_OF_PACKAGES = frozenset(("os-pkgs", "lang-pkgs", None))
+"""Trivy's classes of results; others are secrets, settings and licences.  Former ones have none."""
+_INSPECTORS_OWN = frozenset(("findings", "nextToken", "NextToken"))
 
 
 def is_scan(plain: Any) -> bool:
@@ -40,9 +45,31 @@ def _reader(plain: Plain) -> Any:
         return _trivy
     if "matches" in plain and "descriptor" in plain:
         return _grype
-    if any("packageVulnerabilityDetails" in row for row in rows_of(plain.get("findings"))):
+    found = plain.get("findings")
+    if found == [] and plain.keys() <= _INSPECTORS_OWN:
+        return _inspector
+    if any("packageVulnerabilityDetails" in row for row in rows_of(found)):
         return _inspector
     return None
+
+
+@dataclass
+class _Doubts:
+    """What of a result is not as its scanner writes it: nothing that was not read is green."""
+
+    told: list[str] = field(default_factory=list)
+
+    def rows(self, value: Any, name: str) -> list[Plain]:
+        """Those that can be read."""
+        found = rows_of(value)
+        if not isinstance(value, list) or len(found) != len(value):
+            self.told.append(f"{name} is no list of rows")
+        return found
+
+    def pages(self, plain: Plain) -> None:
+        """The API's own name, and the one that ``aws --max-items`` prints."""
+        if plain.get("nextToken") or plain.get("NextToken"):
+            self.told.append("more pages")
 
 
 # --- each of them
@@ -50,12 +77,20 @@ def _reader(plain: Plain) -> Any:
 
 def _trivy(name: str, plain: Plain) -> Iterator[Scan]:
     about = part_of(plain, "Metadata")
+    doubts = _Doubts()
     sources = {}
     told = []
-    for result in rows_of(plain.get("Results")):
+    results = doubts.rows(plain.get("Results") or [], "Results")
+    if plain["SchemaVersion"] != _TRIVY_SCHEMA:
+        doubts.told.append(f"its schema is {plain['SchemaVersion']!r:.20}, read is {_TRIVY_SCHEMA}")
+    if not any(row.get("Class") in _OF_PACKAGES for row in results):
+        doubts.told.append("it names no packages that were looked at")
+    for result in results:
         for package in rows_of(result.get("Packages")):
             sources[str(package.get("Name"))] = str(package.get("SrcName") or package.get("Name"))
-        told += [_of_trivy(row) for row in rows_of(result.get("Vulnerabilities"))]
+        rows = result.get("Vulnerabilities")
+        if rows is not None:
+            told += [_of_trivy(row) for row in doubts.rows(rows, "Vulnerabilities")]
     ids = [about.get("ImageID"), *_texts(about.get("RepoDigests"))]
     named = str(plain.get("ArtifactName") or name)
     yield _scan(
@@ -65,14 +100,15 @@ def _trivy(name: str, plain: Plain) -> Iterator[Scan]:
         plain.get("CreatedAt"),
         told,
         sources,
+        doubts,
     )
 
 
 def _of_trivy(row: Plain) -> Told:
     return Told(
         "Trivy",
-        str(row.get("VulnerabilityID")),
-        str(row.get("PkgName")),
+        str(row.get("VulnerabilityID") or ""),
+        str(row.get("PkgName") or ""),
         str(row.get("InstalledVersion") or ""),
         str(row.get("Severity") or "unknown").lower(),
         str(row.get("FixedVersion") or ""),
@@ -81,9 +117,10 @@ def _of_trivy(row: Plain) -> Told:
 
 def _grype(name: str, plain: Plain) -> Iterator[Scan]:
     target = part_of(part_of(plain, "source"), "target")
+    doubts = _Doubts()
     sources = {}
     told = []
-    for row in rows_of(plain.get("matches")):
+    for row in doubts.rows(plain.get("matches"), "matches"):
         package = part_of(row, "artifact")
         above = [str(each.get("name")) for each in rows_of(package.get("upstreams"))]
         if above:
@@ -99,6 +136,7 @@ def _grype(name: str, plain: Plain) -> Iterator[Scan]:
         at,
         told,
         sources,
+        doubts,
     )
 
 
@@ -108,8 +146,8 @@ def _of_grype(row: Plain, package: Plain) -> Told:
     mended = _texts(part_of(found, "fix").get("versions"))
     return Told(
         "Grype",
-        _known_as(str(found.get("id")), related),
-        str(package.get("name")),
+        _known_as(str(found.get("id") or ""), related),
+        str(package.get("name") or ""),
         str(package.get("version") or ""),
         str(found.get("severity") or "unknown").lower(),
         ", ".join(mended),
@@ -119,13 +157,23 @@ def _of_grype(row: Plain, package: Plain) -> Told:
 def _ecr(name: str, plain: Plain) -> Iterator[Scan]:
     found = part_of(plain, "imageScanFindings")
     image = part_of(plain, "imageId")
-    told = [_of_ecr(row) for row in rows_of(found.get("findings"))]
-    for row in rows_of(found.get("enhancedFindings")):
-        told += _of_inspector(row)
+    doubts = _Doubts()
     status = str(part_of(plain, "imageScanStatus").get("status") or "")
-    missing = status if status not in _DONE else ""
-    if plain.get("nextToken"):
-        missing = "more pages"
+    if status not in _DONE:
+        doubts.told.append(status)
+    doubts.pages(plain)
+    told = []
+    count = 0
+    for key, reader in (("findings", _basic), ("enhancedFindings", _of_inspector)):
+        if key in found:
+            rows = doubts.rows(found[key], key)
+            count += len(rows)
+            told += [each for row in rows for each in reader(row)]
+    if "findings" not in found and "enhancedFindings" not in found:
+        doubts.told.append("it names no findings, and not that there are none")
+    counted = _counted(found)
+    if counted > count:
+        doubts.told.append(f"{counted} are counted, {count} are told")
     named = str(plain.get("repositoryName") or name)
     at = found.get("imageScanCompletedAt")
     yield _scan(
@@ -135,8 +183,17 @@ def _ecr(name: str, plain: Plain) -> Iterator[Scan]:
         at,
         told,
         {},
-        missing,
+        doubts,
     )
+
+
+def _counted(found: Plain) -> int:
+    numbers = part_of(found, "findingSeverityCounts").values()
+    return sum(each for each in numbers if isinstance(each, int))
+
+
+def _basic(row: Plain) -> Iterator[Told]:
+    yield _of_ecr(row)
 
 
 def _of_ecr(row: Plain) -> Told:
@@ -145,7 +202,7 @@ def _of_ecr(row: Plain) -> Told:
     }
     return Told(
         "ECR",
-        str(row.get("name")),
+        str(row.get("name") or ""),
         about.get("package_name", ""),
         about.get("package_version", ""),
         str(row.get("severity") or "unknown").lower(),
@@ -158,14 +215,14 @@ def _of_inspector(row: Plain) -> Iterator[Told]:
     if str(row.get("status")) in _CLOSED or not about:
         return
     known = _known_as(
-        str(about.get("vulnerabilityId")), _texts(about.get("relatedVulnerabilities"))
+        str(about.get("vulnerabilityId") or ""), _texts(about.get("relatedVulnerabilities"))
     )
-    for package in rows_of(about.get("vulnerablePackages")):
+    for package in rows_of(about.get("vulnerablePackages")) or [{}]:
         mended = str(package.get("fixedInVersion") or "")
         yield Told(
             "Inspector",
             known,
-            str(package.get("name")),
+            str(package.get("name") or ""),
             str(package.get("version") or ""),
             str(row.get("severity") or "unknown").lower(),
             "" if mended == "NotAvailable" else mended,
@@ -174,31 +231,38 @@ def _of_inspector(row: Plain) -> Iterator[Told]:
 
 def _inspector(name: str, plain: Plain) -> Iterator[Scan]:
     told: dict[tuple[str, str], list[Told]] = {}
-    newest: dict[tuple[str, str], str] = {}
-    for row in rows_of(plain.get("findings")):
-        for resource in rows_of(row.get("resources")):
-            image = part_of(
-                part_of(resource, "details"),
-                "awsEcrContainerImage",
-            )
-            key = (str(image.get("repositoryName") or name), str(image.get("imageHash") or ""))
+    newest: dict[tuple[str, str], date] = {}
+    doubts = _Doubts()
+    doubts.pages(plain)
+    for row in doubts.rows(plain["findings"], "findings"):
+        at = day_of(row.get("lastObservedAt"))
+        for key in _images_of(name, row):
             told.setdefault(key, []).extend(_of_inspector(row))
-            newest[key] = max(
-                newest.get(key, ""),
-                str(row.get("lastObservedAt") or ""),
-            )
-    missing = "more pages" if plain.get("nextToken") else ""
+            if at is not None:
+                newest[key] = max(newest.get(key, at), at)
+    if not told:
+        doubts.told.append("it names no image: nothing was found, or its filter fits nothing")
+        told[name, ""] = []
     for (repository, digest), rows in told.items():
-        at = newest[repository, digest]
         yield _scan(
             "Inspector",
             repository,
             [digest],
-            at,
+            newest.get((repository, digest)),
             rows,
             {},
-            missing,
+            doubts,
         )
+
+
+def _images_of(name: str, row: Plain) -> Iterator[tuple[str, str]]:
+    """Repository and digest of each; of a finding that names none, the file's name."""
+    for resource in rows_of(row.get("resources")) or [{}]:
+        image = part_of(
+            part_of(resource, "details"),
+            "awsEcrContainerImage",
+        )
+        yield str(image.get("repositoryName") or name), str(image.get("imageHash") or "")
 
 
 # --- what they have in common
@@ -211,12 +275,18 @@ def _scan(
     at: Any,
     told: Iterable[Told],
     sources: Mapping[str, str],
-    missing: str = "",
+    doubts: _Doubts,
 ) -> Scan:
+    """A finding without a name is none that anybody could act on, and none that is not there."""
+    rows = tuple(told)
+    named_rows = tuple(each for each in rows if each.vulnerability)
+    if len(named_rows) != len(rows):
+        doubts.told.append("findings without a name")
+    missing = ", ".join(dict.fromkeys(doubts.told))
     digests = {digest for each in ids for digest in _DIGEST.findall(str(each or ""))}
     digests.update(_DIGEST.findall(named))
     return Scan(
-        scanner, repository_of(named), frozenset(digests), day_of(at), tuple(told), sources, missing
+        scanner, repository_of(named), frozenset(digests), day_of(at), named_rows, sources, missing
     )
 
 
@@ -232,6 +302,8 @@ def day_of(value: Any) -> date | None:
     """Of a time as text (ISO 8601) or in seconds, as the AWS command prints either."""
     if isinstance(value, datetime):
         return value.date()
+    if isinstance(value, bool):
+        return None
     try:
         if isinstance(value, (int, float)):
             return datetime.fromtimestamp(value, UTC).date()
@@ -253,20 +325,23 @@ def _known_as(first: str, others: Iterable[str]) -> str:
 
 
 def merged(scans: Iterable[Scan]) -> list[Scanned]:
-    """By image: of the same digest, or where neither knows one, of the same name."""
-    groups: list[list[Scan]] = []
-    for scan in scans:
-        alike = [group for group in groups if any(_same(scan, each) for each in group)]
-        joined = [scan for group in alike for scan in group]
-        groups = [group for group in groups if group not in alike]
-        groups.append([*joined, scan])
-    return _named([_scanned(group) for group in groups])
+    """By image: of the same digest, or where one knows none, of the same name."""
+    rows = list(scans)
+    undigested = {scan.image for scan in rows if not scan.digests}
+    homes: dict[str, list[Scan]] = {}
+    for scan in rows:
+        keys = _keys(scan, undigested)
+        alike = {id(homes[key]): homes[key] for key in keys if key in homes}
+        joined = [*(each for group in alike.values() for each in group), scan]
+        for each in joined:
+            homes.update(dict.fromkeys(_keys(each, undigested), joined))
+    groups = {id(group): group for group in homes.values()}
+    return _named([_scanned(group) for group in groups.values()])
 
 
-def _same(one: Scan, other: Scan) -> bool:
-    if one.digests and other.digests:
-        return bool(one.digests & other.digests)
-    return one.image == other.image
+def _keys(scan: Scan, undigested: set[str]) -> list[str]:
+    """Scans that share one are of the same image."""
+    return [*scan.digests, *([f"name {scan.image}"] if scan.image in undigested else [])]
 
 
 def _scanned(scans: list[Scan]) -> Scanned:
@@ -288,13 +363,13 @@ def _scanned(scans: list[Scan]) -> Scanned:
 
 def _named(found: list[Scanned]) -> list[Scanned]:
     """Two images of one repository are told apart by their digests."""
-    many = [each.name for each in found]
+    many = Counter(each.name for each in found)
     return [
         replace(
             each,
             name=f"{each.name}@{min(each.digests)[:19]}",
         )
-        if many.count(each.name) > 1 and each.digests
+        if many[each.name] > 1 and each.digests
         else each
         for each in found
     ]

@@ -19,6 +19,9 @@ from kirikae.guard.errors import BrokenTar, NoZstd, ObjectProblem
 MOST_BYTES = 64 * 1024**3
 """Unpacked, of one image; Fargate's largest disk is 200 GiB, with the task's own data in it."""
 MOST_ENTRIES = 3_000_000
+MOST_IMAGES = 1000
+"""In one archive; an index has one for each platform."""
+_LONGEST_PATH = 4096
 _LONGEST_HEADER = 1024**2
 """Of a name in a header of its own: Linux takes 4096 bytes of a path, attributes a little more."""
 _BOMB_FROM = 1024**3
@@ -34,7 +37,11 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 def _broken_ways() -> tuple[type[Exception], ...]:
     """How the libraries say that an archive is none."""
-    found = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError)
+    found = (
+        *(tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError),
+        # A header that is followed by a header, a thousand times over.
+        RecursionError,
+    )
     try:
         from zstandard import ZstdError
     except ImportError:
@@ -98,21 +105,43 @@ class Counted:
 
 
 @dataclass
+class Budget:
+    """What one archive may cost in all: a list that names one layer a million times is short."""
+
+    left_bytes: int = MOST_BYTES
+    left_images: int = MOST_IMAGES
+
+    def image(self) -> None:
+        """One more.  Raises BrokenTar."""
+        self.left_images -= 1
+        if self.left_images < 0:
+            raise BrokenTar(f"it names more than {MOST_IMAGES:,} images")
+
+    def unpacked(self, size: int) -> None:
+        """So many bytes more.  Raises BrokenTar."""
+        self.left_bytes -= size
+        if self.left_bytes < 0:
+            raise BrokenTar(f"its images unpack to more than {MOST_BYTES:,} bytes in all")
+
+
+@dataclass
 class _Unpacked:
-    """What comes out, measured against what went in."""
+    """What comes out, measured against what went in, and its sum."""
 
     inner: Any
     packed: Counted
+    budget: Budget
     out: int = 0
+    sum: Any = field(default_factory=hashlib.sha256)
 
     def read(self, size: int = -1) -> bytes:
         """Raises BrokenTar for a bomb."""
         found: bytes = self.inner.read(size)
         self.out += len(found)
+        self.sum.update(found)
+        self.budget.unpacked(len(found))
         if self.out > _BOMB_FROM and self.out > _BOMB_RATIO * self.packed.read_bytes:
             raise BrokenTar(f"{self.packed.read_bytes:,} bytes unpack to more than {self.out:,}")
-        if self.out > MOST_BYTES:
-            raise BrokenTar(f"it unpacks to more than {MOST_BYTES:,} bytes")
         return found
 
 
@@ -140,7 +169,7 @@ class _Begun:
         return found
 
 
-def unpacked(packed: Counted) -> _Unpacked:
+def unpacked(packed: Counted, budget: Budget) -> _Unpacked:
     """As it is, or out of gzip or zstd: told by its first bytes, not by what somebody says.
 
     Raises NoZstd, BrokenTar.
@@ -151,7 +180,11 @@ def unpacked(packed: Counted) -> _Unpacked:
         whole = gzip.GzipFile(fileobj=whole, mode="rb")
     elif begun == _ZSTD:
         whole = _zstd(whole)
-    return _Unpacked(whole, packed)
+    return _Unpacked(
+        whole,
+        packed,
+        budget,
+    )
 
 
 def _zstd(packed: Any) -> Any:
@@ -202,8 +235,8 @@ def entries(stream: Any) -> Iterator[Entry]:
                 # The library keeps every header that it has seen.
                 archive.members = []  # type: ignore[attr-defined]
                 last = info.name
-                if info.size < 0:
-                    raise BrokenTar("its size is negative")
+                if not 0 <= info.size <= MOST_BYTES:
+                    raise BrokenTar("its size is negative, or larger than any disk")
                 yield Entry(
                     _within(info),
                     info,
@@ -221,6 +254,8 @@ def _within(info: tarfile.TarInfo) -> str:
     """Raises BrokenTar for a path, or a hard link, that climbs out of the image."""
     if info.islnk() and ".." in info.linkname.split("/"):
         raise BrokenTar(f"its link {info.linkname!r:.200} leads out of the image")
+    if len(info.name) > _LONGEST_PATH:
+        raise BrokenTar(f"its path has more than {_LONGEST_PATH} letters")
     parts = [part for part in info.name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise BrokenTar("its path leads out of the image")

@@ -69,13 +69,15 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """``number`` None: there is none yet.  ``finding`` None: it is gone, or answered for."""
+    """``number`` None: there is none yet.  ``finding`` None: it is gone, or answered for.
+    ``stays``: the other ticket of the same finding, where this one is closed as the second."""
 
     deed: Deed
     mark: Mark
     number: int | None = None
     finding: Finding | None = None
     state: State | None = None
+    stays: int | None = None
 
 
 def mark_of(look: Looked, finding: Finding) -> Mark:
@@ -121,20 +123,38 @@ def acts(
     found = {mark_of(look, each): (look, each) for look in looks for each in look.findings}
     due = {mark: row for mark, row in found.items() if id(row[1]) in chosen}
     known = {mark: finding for mark, (_, finding) in found.items()}
-    return [
-        *_opened(due, there),
-        *_closed(
+    closed = list(
+        _closed(
             looks,
             known,
             there,
-        ),
-    ]
+        )
+    )
+    gone = {each.mark for each in closed}
+    doubles = [each for each in _doubles(there) if each.mark not in gone]
+    return [*_opened(due, there), *closed, *doubles]
+
+
+def _doubles(there: Sequence[Ticket]) -> Iterator[Act]:
+    """Two runs at once opened two: the older stays, whichever run looks."""
+    first: dict[Mark, int] = {}
+    for ticket in sorted(there, key=lambda each: each.number):
+        if not ticket.is_open:
+            continue
+        stays = first.setdefault(ticket.mark, ticket.number)
+        if stays != ticket.number:
+            yield Act(
+                Deed.CLOSE,
+                ticket.mark,
+                ticket.number,
+                stays=stays,
+            )
 
 
 def _opened(due: Mapping[Mark, tuple[Looked, Finding]], there: Sequence[Ticket]) -> Iterator[Act]:
     ordered = sorted(there, key=lambda each: each.number)
     newest = {ticket.mark: ticket for ticket in ordered}
-    opened = {ticket.mark: ticket for ticket in ordered if ticket.is_open}
+    opened = {ticket.mark: ticket for ticket in reversed(ordered) if ticket.is_open}
     for mark, (look, finding) in due.items():
         state = state_of(look, finding)
         former = newest.get(mark)

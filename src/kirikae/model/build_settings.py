@@ -124,6 +124,13 @@ class Assets(Strict):
         description="packages of the distribution that the command needs",
     )
 
+    @model_validator(mode="after")
+    def _stays_in_the_release(self) -> Assets:
+        for path in (*self.sources, self.output):
+            if ".." in path.split("/"):
+                raise ValueError(f"{path} leads out of the release; write it from the top of it")
+        return self
+
 
 class Terraform(Strict):
     """The new side's infrastructure as Terraform files, beside the images and definitions."""

@@ -149,8 +149,14 @@ def _begin(node: Any) -> int | None:
     return None if line is None else int(line) + 1
 
 
-def source_of(text: str, name: str, once: bool = True) -> Source:
-    """``once``: a key that stands twice is refused.  Raises ProjectProblem."""
+def source_of(
+    text: str,
+    name: str,
+    once: bool = True,
+    begins: str = "service",
+) -> Source:
+    """``once``: a key that stands twice is refused.  ``begins``: the key that such a file begins
+    with.  Raises ProjectProblem."""
     assert_size(len(text), name)
     yaml = YAML(typ="rt", pure=True)
     yaml.Composer = _Composer
@@ -168,7 +174,7 @@ def source_of(text: str, name: str, once: bool = True) -> Source:
         why = str(error).split("\n", 1)[0]
         raise ProjectProblem(f"{name}{line}: not YAML: {why}") from error
     if not isinstance(raw, Mapping):
-        raise ProjectProblem(f"{name}:1: the file must be a mapping that begins with `service:`")
+        raise ProjectProblem(f"{name}:1: the file must be a mapping that begins with `{begins}:`")
     reader = _Plain(name)
     return Source(name, raw, reader.of(raw), yaml.constructor.written, reader.faults)
 

@@ -29,6 +29,11 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def unbroken(text: str) -> str:
+    """A row of ours with others' names in it: their line breaks begin no row; our spaces stay."""
+    return " ".join(text.splitlines())
+
+
 _OF_MARKDOWN = re.compile(r"[\\`*\[\]<>|]")
 
 

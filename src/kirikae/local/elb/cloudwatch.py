@@ -7,6 +7,7 @@ that take minutes)."""
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from kirikae.local.elb.statistics import of_counts, of_gauge, of_latency, wrong
+from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Counted, Gauge
 from kirikae.local.sqs.figures import AGE, OF_QUEUES, subject_of
@@ -99,6 +101,9 @@ class Metric:
         return "Seconds" if self.name in (LATENCY, AGE) else "Count"
 
 
+_QUERY_NAME = re.compile(r"[a-z][A-Za-z0-9_]*")
+_MOST_POINTS = 1440
+"""Of GetMetricStatistics (API reference)."""
 Points = dict[int, float]
 """A point's begin -> its value.  Points without data are absent."""
 
@@ -134,6 +139,7 @@ class CloudWatch:
         measured.
         """
         window = _window(params)
+        _check_names(params["MetricDataQueries"])
         results = [self._result(query, window) for query in params["MetricDataQueries"]]
         if params.get("ScanBy") == "TimestampAscending":
             for result in results:
@@ -164,6 +170,8 @@ class CloudWatch:
         """GetMetricStatistics: oldest point first.  Raises as ``get_metric_data`` does."""
         metric = Metric.of(params)
         span = Span(*_window(params), params["Period"])
+        self._check_period(span.period)
+        _check_count(span)
         rows: dict[int, Plain] = defaultdict(dict)
         for statistic in params.get("Statistics", []):
             for second, value in self._points(metric, span, statistic).items():
@@ -240,6 +248,11 @@ class CloudWatch:
     ) -> Points:
         """Those that CloudWatch would not show yet are absent, too."""
         self._check_period(span.period)
+        check_measured(
+            metric.namespace,
+            metric.name,
+            statistic,
+        )
         until = span.until
         if self._delay_s:
             whole = int(self._clock() - self._delay_s) // _MINUTE_S * _MINUTE_S
@@ -405,6 +418,30 @@ def _metrics(
         }
         for name in sorted(names)
     ]
+
+
+def _check_names(queries: Iterable[Plain]) -> None:
+    """Raise AwsError for what is no name in the answer, or stands twice (MetricDataQuery.Id)."""
+    known: set[str] = set()
+    for query in queries:
+        name = query["Id"]
+        if not _QUERY_NAME.fullmatch(name):
+            raise wrong(f"Id {name}: letters, numbers and underscores, a small letter first")
+        if name in known:
+            raise wrong(f"Id {name} stands twice in one call")
+        known.add(name)
+
+
+def _check_count(span: Span) -> None:
+    """Raise AwsError for more points than one call answers."""
+    count = math.ceil((span.until - span.since) / span.period)
+    if count > _MOST_POINTS:
+        raise AwsError(
+            "InvalidParameterCombinationException",
+            f"You have requested up to {count:,} datapoints, which exceeds the limit of "
+            f"{_MOST_POINTS:,}. You may reduce the datapoints requested by increasing Period, or "
+            "decreasing the time range.",
+        )
 
 
 def _window(params: Plain) -> tuple[int, int]:

@@ -494,8 +494,10 @@ def _page(
     token = params.get("NextToken") or "0"
     if not TOKEN.fullmatch(token):
         raise AwsError("InvalidNextTokenException", "Invalid token.")
-    size = min(int(params.get("MaxResults", _MOST_RESULTS)), _MOST_RESULTS)
-    end = int(token) + max(size, 1)
+    size = int(params.get("MaxResults", _MOST_RESULTS))
+    if not 1 <= size <= _MOST_RESULTS:
+        raise AwsError("ValidationException", f"MaxResults must be between 1 and {_MOST_RESULTS}.")
+    end = int(token) + size
     answer: Plain = {key: items[int(token) : end]}
     return {**answer, "NextToken": str(end)} if end < len(items) else answer
 
