@@ -14,6 +14,7 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
 from kirikae.model.share import percent
+from kirikae.model.shown import code_span
 from kirikae.move.kind import Fact, Prospect, Prospects, Told
 
 _NAMED = 5
@@ -281,7 +282,7 @@ def removal(
 ) -> Said:
     """A Markdown checklist: every line of the crontab that is not needed any more, by its place."""
     lines = [
-        f"- [ ] {timed.job.source}: `{timed.entry.when} {timed.entry.raw_command}`"
+        f"- [ ] {timed.job.source}: {code_span(f'{timed.entry.when} {timed.entry.raw_command}')}"
         for timed in moving
     ]
     stays = [f"- {each.job} ({each.reason}; {each.until})" for each in settings.stays]
