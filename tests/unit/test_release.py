@@ -691,7 +691,7 @@ def test_whoever_still_works_in_a_former_release_is_named_with_what_mends_it(tmp
 
 
 def test_a_host_that_does_not_say_who_works_where_says_nothing():
-    assert OnHost(Logging(HostSilent("web1", "gone")), "/srv/shop").left_behind() == ""
+    assert OnHost(Logging(HostSilent("web1 is gone")), "/srv/shop").left_behind() == ""
 
 
 RESTARTS = "1795878055.04 systemd[1]: Scheduled restart job, restart counter is at 11.\n"
