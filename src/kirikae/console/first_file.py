@@ -142,7 +142,7 @@ def _old(page: _Page, seen: Seen) -> None:
     old = seen.sides.old
     if old is None:
         names = _names_behind(seen)
-        key = "old_group" if names else "old_group_unseen"
+        key = "old_group" if seen.scene.forwards else "old_group_unseen"
         page.ask(2, "fleets.old.target_group", key, groups=names)
         page.line(f"    target_group: {CHANGE_ME}-OLD")
     else:
