@@ -194,7 +194,7 @@ def test_a_small_service_gets_a_plan_that_fits_it():
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_a_plan_whose_time_is_not_known_is_not_compared_with_one_that_is_not_known(language):
-    """"About no time that can be named instead of no time that can be named" is no sentence."""
+    """An unknown time "instead of" an unknown time is no sentence."""
     known, margins, plan = Today(5.0, 0.001, {}, {}), Margins(), (100, 1000)
     for seconds, instead_of in ((None, None), (7200.0, None), (7200.0, 90000.0)):
         small = SmallPlan((100, 250, 500, 1000), seconds, instead_of, ())
