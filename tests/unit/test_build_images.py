@@ -364,6 +364,18 @@ def test_each_secret_is_named_with_where_it_lies_and_where_it_goes(here):
     assert any("put-secrets.sh" in line for line in told.lines)
 
 
+def test_a_secret_that_no_task_is_given_is_named_all_the_same():
+    """The hosts have it: "no secret was found" would be a comfort and not the truth."""
+    machine = two()
+    row = next(row for row in machine.units if row["Id"] == "shop.service")
+    row["Environment"] = "API_TOKEN=<masked:0123456789abcdef> AWS_SECRET_ACCESS_KEY=<masked:ab>"
+    machine.release("/srv/shop", {"app.py": "import os\nos.environ['TITLE']"})
+    _, written = made(machine, ", services: {app: {unit: shop}, admin: {unit: admin}}")
+    left = dict(written.secrets_left)
+    assert not {row.name for row in written.secrets} & left.keys()
+    assert "role" in left["AWS_SECRET_ACCESS_KEY"] and "build.secrets" in left["API_TOKEN"]
+
+
 def test_a_secret_of_a_pool_is_read_from_its_file():
     found, written = made(
         fpm(

@@ -32,11 +32,6 @@ SOURCE = ROOT / "src" / "kirikae"
 PAGES = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md"]
 
 
-COMMAND = (
-    r"(?:`|^|\$ |\()kirikae (local|move|release|project|survey|build) (?:--dir \S+ )?([a-z][a-z-]+)"
-)
-
-
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
@@ -158,12 +153,71 @@ def test_files_that_the_docs_name_are_there(page):
         assert (SOURCE / name).exists() or (ROOT / name).exists(), f"{page}: {name}"
 
 
-def test_commands_in_the_docs_exist():
-    """Each `kirikae verb` that the docs name is one."""
-    known = (DOCS / "reference/command-line.md").read_text()
-    for page in PAGES:
-        for group, verb in re.findall(COMMAND, page.read_text(encoding="utf-8"), re.M):
-            assert f"### `kirikae {group} {verb}" in known, f"{page}: kirikae {group} {verb}"
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+ENDS = re.compile(r"\s(?:\||\|\||&&|&|;|>|>>|2>|<|#)(?:\s|$)|\s>\S|\)$|\)`")
+
+
+def spoken(page: Path) -> Iterator[list[str]]:
+    """The words of each call of kirikae in a page: in its blocks and between its backticks."""
+    text = page.read_text(encoding="utf-8")
+    typed = []
+    for language, block in FENCED.findall(text):
+        if language == "console":  # what is not after a dollar is an answer
+            block = "\n".join(re.findall(r"^\$ (.*)$", block, re.M))
+        if language in ("sh", "console", ""):
+            typed.append(block.replace("\\\n", " "))
+    calls = re.findall(r"(?:^|[\s(;&])kirikae( [^\n]*)", "\n".join(typed))
+    prose = re.sub(r"``.*?``", "", FENCED.sub("", text))
+    for paragraph in re.split(r"\n(?:\s*\n|(?=[-|#\d]))", prose):
+        spans = paragraph.replace("\n", " ").split("`")[1::2]
+        calls += [span.removeprefix("kirikae") for span in spans if span.startswith("kirikae ")]
+    for call in calls:
+        words = ENDS.split(re.split(r"[;)]", call)[0])[0].split()
+        if words and re.fullmatch(r"-{0,2}[a-z][a-z-]*", words[0]):
+            yield words
+
+
+def fault(words: list[str]) -> str | None:
+    """Why this call is none of kirikae's: a verb or an option that it does not have."""
+    command: click.Command = cli
+    left = list(words)
+    known: dict[str, click.Option] = {}
+    while True:
+        for option in command.params:
+            if isinstance(option, click.Option):
+                known |= dict.fromkeys((*option.opts, *option.secondary_opts, "--help"), option)
+        if not left:
+            return None
+        word = left.pop(0)
+        name, given, _ = word.partition("=")
+        if name.startswith("--"):
+            if name not in known and name != "--version":
+                return f"{' '.join(words)}: no option {name}"
+            takes = name in known and not known[name].is_flag and not given
+            left = left[1:] if takes else left
+        elif isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), word)
+            if found is None and re.fullmatch("[a-z-]+", word):
+                return f"{' '.join(words)}: no verb {word}"
+            if found is None:
+                return None  # several at once, `a|b`, or a name that stands for them
+            command = found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_each_call_in_the_docs_is_one_that_kirikae_takes(page):
+    """Every verb of every group, with its options: a page that names one which is gone fails."""
+    calls = list(spoken(page))
+    assert not [told for told in map(fault, calls) if told]
+
+
+def test_calls_are_found_in_the_pages_and_judged():
+    calls = [words for page in PAGES for words in spoken(page)]
+    assert len(calls) > 400
+    assert {words[0] for words in calls} >= {"jobs", "logs", "move", "doctor", "init", "back-out"}
+    for wrong in ("jobs wrapp x", "jobs wrap x --zones UTC", "logs verify a --deeper", "movee"):
+        assert fault(wrong.split()), wrong
+    assert fault(["--read-only", "move", "plan", "web", "--lang", "ja"]) is None
 
 
 def test_the_glossary_names_what_the_code_has():

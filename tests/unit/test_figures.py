@@ -11,16 +11,17 @@ import pytest
 
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
-from kirikae.model.said import Words
+from kirikae.model.said import Words, said
 from kirikae.move.judge import Margins
 from kirikae.traffic.alike import Alike, Parts, against_itself
 from kirikae.traffic.batches import Arm
 from kirikae.traffic.figures import Asked, CloudWatch, Places
-from kirikae.traffic.forecast import Today, forecast, smaller_plan
+from kirikae.traffic.forecast import SmallPlan, Today, forecast, smaller_plan
 from kirikae.traffic.prospects import prospects_of
 from tests.simulation import binomial
 
-EN = Words.of("kirikae.traffic", "kirikae.model").say
+WORDS = Words.of("kirikae.traffic", "kirikae.model")
+EN = WORDS.say
 OLD = TargetGroup("arn:aws:elb:r:1:targetgroup/old/1", "old")
 NEW = TargetGroup("arn:aws:elb:r:1:targetgroup/new/1", "new")
 PLACES = Places("arn:rule", OLD, NEW, "app/shop/1", "app/shop/1")
@@ -189,6 +190,20 @@ def test_a_small_service_gets_a_plan_that_fits_it():
     assert "small_plan" not in facts(Today(300.0, 0.001, {}, {}))
     assert "cannot_be_shown_at" not in small
     assert "50%" in facts(Today(0.05, 0.001, {}, {}))["cannot_be_shown_at"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_plan_whose_time_is_not_known_is_not_compared_with_one_that_is_not_known(language):
+    """An unknown time "instead of" an unknown time is no sentence."""
+    known, margins, plan = Today(5.0, 0.001, {}, {}), Margins(), (100, 1000)
+    for seconds, instead_of in ((None, None), (7200.0, None), (7200.0, 90000.0)):
+        small = SmallPlan((100, 250, 500, 1000), seconds, instead_of, ())
+        facts = prospects_of(margins, plan, known, (), None, small).facts
+        (says,) = [fact.says for fact in facts if fact.key == "small_plan"]
+        told = WORDS.say(says, language)
+        assert "10% - 25% - 50% - 100%" in told
+        nowhere = WORDS.say(said("traffic.fact.too_long"), language)
+        assert told.count(nowhere) <= 1 and (nowhere in told) == (bool(seconds) and not instead_of)
 
 
 def test_bursts_of_the_past_make_a_plan_longer():

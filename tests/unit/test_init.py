@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from kirikae.aws import discovery
@@ -138,6 +139,17 @@ def test_the_default_rule_is_named_as_one_that_cannot_be_turned(account, hosts):
     run("init")
     assert project().moves["web"].router.listener_rule == f"shop/{CHANGE_ME}"
     assert project().fleets.old.target_group == "shop-ec2"
+
+
+def test_a_load_balancer_without_a_listener_is_not_said_to_have_users(account, hosts):
+    """Nothing was seen of where users come from: nothing is said of it."""
+    boto3.client("elbv2").delete_listener(ListenerArn=account.listener)
+    ran = run("init", "--load-balancer", "shop", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    told = ran.stdout
+    assert "No listener of shop forwards anywhere" in told
+    assert "No listener of this load balancer forwards to one" in told
+    assert "Users come by" not in told
 
 
 def test_no_ecs_service_yet_is_a_question_and_no_name_is_made_up(account, hosts):

@@ -13,6 +13,7 @@ from kirikae.console.context import load_project
 from kirikae.console.here import Here
 from kirikae.console.leavings import what_lives_there
 from kirikae.console.speech import Speech
+from kirikae.model.shown import code_span
 from tests.made_host import Machine
 
 PROJECT = """\
@@ -88,3 +89,21 @@ def boxes(tmp_path: Path) -> Iterator[list[str]]:
 def test_what_lives_on_a_host_has_a_box(boxes, what):
     """Exactly one: a list that says things twice is not worked off."""
     assert len([line for line in boxes if what in line]) == 1, "\n".join(boxes)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("* * * * * a >> b", "`* * * * * a >> b`"),
+        ("a `date` b", "``a `date` b``"),
+        ("`date`", "`` `date` ``"),
+        ("a\nb", "`a b`"),
+    ],
+)
+def test_a_command_between_backticks_is_the_command(command, shown):
+    """Whoever copies a line out of the list gets what stands in the crontab, and no backslashes."""
+    assert code_span(command) == shown
+
+
+def test_a_line_of_a_crontab_stands_there_as_it_is(boxes):
+    assert any("`*/5 * * * * " in line for line in boxes), boxes

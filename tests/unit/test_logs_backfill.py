@@ -61,7 +61,11 @@ def test_hours_of_japan_are_copied_and_not_read(tmp_path):
     assert sorted(world.tree().values()) == old
     assert "2026/11/19/15/web1_0-" in parts[0].new_key and parts[0].new_key.endswith(".log.gz")
     assert set(world.verdicts().values()) == {"pass"}
-    assert set(world.verdicts(deep=True).values()) == {"pass"}
+    assert {each.facts["unread"] for each in world.verify().values()} == {1}
+    deep = world.verify(deep=True).values()
+    assert {each.verdict for each in deep} == {"pass"}
+    assert {each.facts["unread"] for each in deep} == {0}, "the look that reads says that it did"
+    assert all(each.facts["sums"]["lines"] > 0 for each in deep)
     assert all(part.sums is not None for part in world.manifest().parts()), "now they were read"
 
 

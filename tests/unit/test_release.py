@@ -670,6 +670,30 @@ class Locally:
         ).stdout
 
 
+def test_whoever_still_works_in_a_former_release_is_named_with_what_mends_it(tmp_path):
+    """gunicorn under WorkingDirectory=ROOT/current, at SIGHUP: systemd followed the link once."""
+    former, serves = tmp_path / "releases/r1", tmp_path / "releases/r2"
+    former.mkdir(parents=True)
+    serves.mkdir()
+    (tmp_path / "current").symlink_to("releases/r1")
+    place = OnHost(Locally(tmp_path, "", ""), str(tmp_path))
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path / "current") as sleeping:
+        try:
+            assert place.left_behind() == "", "it works where `current` leads"
+            (tmp_path / "current").unlink()
+            (tmp_path / "current").symlink_to(serves)
+            told = place.left_behind()
+        finally:
+            sleeping.kill()
+    assert told.startswith(f"; sleep (process {sleeping.pid}) still works in {former}: ")
+    assert f"--chdir {tmp_path}/current" in told and "`drain: true`" in told
+    assert place.left_behind() == ""
+
+
+def test_a_host_that_does_not_say_who_works_where_says_nothing():
+    assert OnHost(Logging(HostSilent("web1 is gone")), "/srv/shop").left_behind() == ""
+
+
 RESTARTS = "1795878055.04 systemd[1]: Scheduled restart job, restart counter is at 11.\n"
 
 

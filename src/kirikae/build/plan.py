@@ -15,7 +15,7 @@ from kirikae.build import definitions, distributions, images, mounts
 from kirikae.build.facts import Facts, facts_of
 from kirikae.build.needs import Needs
 from kirikae.build.outputs import files_of
-from kirikae.build.secrets import SecretRow, rows_of
+from kirikae.build.secrets import SecretRow, left_out, rows_of
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
@@ -32,6 +32,8 @@ class Plan:
     base_key: str
     """SHA-256 over everything that the base storey is made from."""
     secrets: tuple[SecretRow, ...] = ()
+    secrets_left: tuple[tuple[str, str], ...] = ()
+    """Variables with a secret that no task is given, and why."""
     questions: tuple[str, ...] = ()
     """What of the plan itself must be answered before anything is written."""
 
@@ -59,6 +61,7 @@ def plan(
         notes=tuple(dict.fromkeys(notes)),
         base_key=hashlib.sha256("".join(base).encode()).hexdigest(),
         secrets=tuple(secrets),
+        secrets_left=tuple(left_out(workload, {row.name for row in secrets})),
         questions=tuple(dict.fromkeys(asked)),
     )
 

@@ -3,11 +3,11 @@ values there without anybody seeing them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kirikae.build.environment import Environment, secret_name
+from kirikae.build.environment import Environment, secret_name, why_left_out
 from kirikae.build.masks import names_of, origin_of
 from kirikae.build.sidecars import sidecars_of
 from kirikae.build.texts import text_of
@@ -68,6 +68,17 @@ def rows_of(
             row = SecretRow(secret["name"], secret["valueFrom"], "", "")
             found.setdefault(row.place, row)
     return sorted(found.values(), key=lambda row: (row.name, row.place))
+
+
+def left_out(workload: Workload, given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """(name, why): secrets of the hosts that no task is given.  ``given``: names that one is."""
+    seen: set[str] = set(given)
+    for one in workload.every:
+        for variable in one.environment:
+            why = why_left_out(variable) if variable.secret else None
+            if why is not None and variable.name not in seen:
+                seen.add(variable.name)
+                yield variable.name, why
 
 
 def _row(

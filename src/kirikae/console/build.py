@@ -240,7 +240,8 @@ def explained(here: Here, path: str) -> Answer:
 
 def secrets_planned(here: Here) -> Answer:
     """Each secret by its name: where it lies on the hosts, and where tasks expect it."""
-    rows = planned(here).plan.secrets
+    found = planned(here).plan
+    rows = found.secrets
     lines = [f"{row.name}: {row.lies or 'kirikae.yml'} -> {row.place}" for row in rows]
     folder = load_project(here).build.folder.rstrip("/")
     if rows:
@@ -248,9 +249,11 @@ def secrets_planned(here: Here) -> Answer:
             f"`sh {folder}/put-secrets.sh` puts the values from a host into the store; nobody sees "
             "them (DRY_RUN=1 only counts their bytes)"
         )
-    else:
+    elif not found.secrets_left:
         lines.append("no secret was found")
-    return Answer({"secrets": [row.to_plain() for row in rows]}, lines)
+    lines += [f"{name}: no task is given it: {why}" for name, why in found.secrets_left]
+    left = [{"name": name, "why": why} for name, why in found.secrets_left]
+    return Answer({"secrets": [row.to_plain() for row in rows], "left_out": left}, lines)
 
 
 # --- the commands

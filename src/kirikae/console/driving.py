@@ -35,7 +35,7 @@ from kirikae.move.engine import Look
 from kirikae.move.errors import LeaseLost, LeftAlone, Stopped
 
 
-def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
+def _assert_may_begin(desk: Desk, here: Here, found: Move | None, speech: Speech) -> None:
     """No share leaves 0 over a blocking finding or without a fresh survey.
 
     Raises SurveySaysNo, AnotherSubject.  A move whose share is above 0 is driven on whatever the
@@ -49,11 +49,10 @@ def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
     kind = desk.kind.name
     surveyed = survey_findings(here, desk.project)
     for each in doubts(desk.project, today(), surveyed):
-        _complain(Speech(here.language(), kind).say(each.says))
+        _complain(speech.say(each.says))
     in_the_way = blocking(surveyed, kind)
     if in_the_way:
-        raise SurveySaysNo(refusal(in_the_way, kind, desk.name))
-    speech = Speech(here.language(), kind)
+        raise SurveySaysNo(refusal(in_the_way, desk.name, speech))
     for finding in mended(surveyed, kind):
         _complain(speech.say(mends_it(finding, speech)))
 
@@ -128,19 +127,19 @@ def start(
     here.assert_may_change("move start", dry_run)
     desk = open_desk(here, name)
     found = desk.read()
-    _assert_may_begin(here, desk, found)
+    speech = Speech(here.language(lang), desk.kind.name)
+    _assert_may_begin(desk, here, found, speech)
     if dry_run:
         return _would_start(desk, found)
     _plan_it(desk, found)
     if detach:
         return about(desk.journal.read(name), "left to its driver;")
-    speech = Speech(here.language(lang), desk.kind.name)
     try:
         with _ends_as_ctrl_c(), _telling(desk, speech, as_json) as tell:
             look = desk.driver.drive(tell)
     except KeyboardInterrupt:
         return _interrupted(desk.journal.read(name), speech)
-    return _ended(look.move)
+    return _ended(look.move, speech)
 
 
 @contextmanager
@@ -177,13 +176,12 @@ def _would_start(desk: Desk, found: Move | None) -> Answer:
     return Answer(told.plain, (f"would plan {desk.name}: {shares}",), Exit.DONE, DRY_RUN)
 
 
-def _ended(found: Move) -> Answer:
+def _ended(found: Move, speech: Speech) -> Answer:
     """Where it stands has been told by the last look: here what goes on from there."""
     lines = []
     if found.held is not None:
         lines.append(
-            f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
-            f"`kirikae move history {found.name}` shows why it stands"
+            speech.say(said("console.ended.held", name=found.name, share=percent(found.share)))
         )
     return Answer(shown(found), lines, exit_of(found))
 
@@ -201,7 +199,7 @@ def step(here: Here, name: str, as_json: bool, dry_run: bool) -> Answer:
     if dry_run:
         now = found or Move(name, desk.thing.plan())
         return dry(now, "look, and take at most one step")
-    _assert_may_begin(here, desk, found)
+    _assert_may_begin(desk, here, found, Speech(here.language(), desk.kind.name))
     if found is None:
         _plan_it(desk, found)
     speech = Speech("en", desk.kind.name)

@@ -142,7 +142,8 @@ def _old(page: _Page, seen: Seen) -> None:
     old = seen.sides.old
     if old is None:
         names = _names_behind(seen)
-        page.ask(2, "fleets.old.target_group", "old_group", groups=names)
+        key = "old_group" if seen.scene.forwards else "old_group_unseen"
+        page.ask(2, "fleets.old.target_group", key, groups=names)
         page.line(f"    target_group: {CHANGE_ME}-OLD")
     else:
         page.note(2, "group", kind=old.kind, n=len(old.targets), healthy=old.healthy)
@@ -251,7 +252,8 @@ def _moves(page: _Page, seen: Seen) -> None:
     page.line("  web:")
     page.line("    kind: traffic")
     if rule is None or rule.is_default:
-        page.ask(2, "moves.web.router", "default_rule", balancer=seen.scene.balancer.name)
+        key = "default_rule" if seen.scene.forwards else "no_rule"
+        page.ask(2, "moves.web.router", key, balancer=seen.scene.balancer.name)
         named = f"{seen.scene.balancer.name}/{CHANGE_ME}"
     else:
         weights = _weights(seen)

@@ -180,6 +180,7 @@ def loader(
     from kirikae.jobs.errors import NoTable
     from kirikae.jobs.files import read_text, table_of, zone_of
     from kirikae.jobs.tables import jobs_of
+    from kirikae.jobs.wrapping import without_guards
 
     clock = zone_of(zone)
     known: list[str] = []
@@ -192,7 +193,11 @@ def loader(
             expressed = aws_jobs(text, name, clock, crontab)
             known[:] = [text]
             return expressed
-        table = table_of(crontab, text, Dialect(dialect), system)
+        plain, table = without_guards(
+            text,
+            crontab,
+            lambda text: table_of(crontab, text, Dialect(dialect), system),
+        )
         if table.ignored:
             lines = ", ".join(str(fault.line) for fault in table.faults)
             raise NoTable(
@@ -201,7 +206,7 @@ def loader(
             )
         found = jobs_of(
             table,
-            text,
+            plain,
             name,
             clock,
             crontab,

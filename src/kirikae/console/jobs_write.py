@@ -20,6 +20,7 @@ from kirikae.jobs.making.files import notes, questions, texts
 from kirikae.jobs.making.stack import Stack
 from kirikae.jobs.settings import JobsMove
 from kirikae.jobs.tables import jobs_of
+from kirikae.jobs.wrapping import without_guards
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Said, Words, said
 
@@ -36,8 +37,9 @@ def stack_of(here: Here, move: str) -> Stack:
             "image is called, and how many workers there are; docs/how-to/jobs.md has an example"
         )
     path = str(here.folder / settings.crontab)
-    text = read_text(path)
-    table = table_of(path, text, settings.rules, settings.system)
+    text, table = without_guards(
+        read_text(path), path, lambda text: table_of(path, text, settings.rules, settings.system)
+    )
     if table.ignored:
         raise NoTable(f"{path}: cron ignores this file as a whole; `kirikae jobs lint` says why")
     zone = zone_of(settings.time_zone)

@@ -14,7 +14,7 @@ from kirikae.model.errors import KirikaeError
 from kirikae.model.finding import Finding
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
-from kirikae.model.shown import markdown
+from kirikae.model.shown import code_span, markdown
 from kirikae.survey.schedules import Schedules
 
 _GONE_WITH_HOSTS = ("JB", "ST", "ML", "PR18")
@@ -56,7 +56,7 @@ def _jobs(bundle: Bundle) -> Iterator[Said]:
             "console.retired.job",
             host=bundle.host,
             where=markdown(at),
-            says=markdown(job.says),
+            says=code_span(job.says),
         )
     for text in found.waiting:
         last = [line.text for line in text.numbered() if line.text.strip()][-1:]
@@ -65,7 +65,7 @@ def _jobs(bundle: Bundle) -> Iterator[Said]:
             "console.retired.job",
             host=bundle.host,
             where=markdown(text.path),
-            says=markdown(says),
+            says=code_span(says),
         )
 
 

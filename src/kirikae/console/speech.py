@@ -48,20 +48,34 @@ class Speech:
         """A move in a few words: ``running at 10%``, ``running at 0%, held: ...``."""
         return self.say(where(move))
 
-    def finding(self, finding: Finding) -> str:
-        """One line.  What a rule saw is told in English; in Japanese the catalogue's own words
-        stand for it, with the place."""
+    def seen_and_remedy(self, finding: Finding) -> tuple[str, str]:
+        """What a rule saw is told in English; in Japanese the catalogue's own words stand for it,
+        with the place."""
         entry = _entry_of(finding.code)
         if self.language == "en" or entry is None:
-            return f"{finding.severity} {finding}"
+            return finding.says, finding.remedy
+        seen = said("console.finding.seen", title=entry.title_ja, where=finding.where)
+        return self.say(seen), entry.remedy_ja
+
+    def finding(self, finding: Finding) -> str:
+        """One line: whether it is in the way of this kind of move, what was seen, what to do."""
+        seen, remedy = self.seen_and_remedy(finding)
+        at = said("console.finding.nowhere")
+        if finding.evidence and self.language == "en":
+            first = finding.evidence[0]
+            # Where a place says nothing but the finding itself, it is not told twice.
+            told = first.place if first.says == finding.says else str(first)
+            at = said("console.finding.at", at=told)
+        in_the_way = self.kind in finding.blocks and not finding.accepted
         return self.say(
             said(
-                "console.finding",
+                "console.finding.line",
                 severity=said(f"console.severity.{finding.severity}"),
                 code=finding.code,
-                title=entry.title_ja,
-                where=finding.where,
-                remedy=entry.remedy_ja,
+                says=seen,
+                at=at,
+                blocks=said(f"console.finding.{'in_the_way' if in_the_way else 'nowhere'}"),
+                remedy=remedy,
             ),
         )
 

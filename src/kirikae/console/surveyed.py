@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kirikae.console.catalogue import catalogue
 from kirikae.console.here import Here
+from kirikae.console.speech import Speech
 from kirikae.console.state import state_folder
 from kirikae.hosts.files import read_privately
 from kirikae.hosts.ssh import Host
@@ -19,6 +20,7 @@ from kirikae.model.bundle import Bundle
 from kirikae.model.errors import UsageProblem
 from kirikae.model.finding import Acceptance, Finding, Trace, with_accepted
 from kirikae.model.project import Project
+from kirikae.model.said import said
 from kirikae.survey import amazon
 from kirikae.survey.errors import BundleProblem, NoSurvey
 from kirikae.survey.evidence import traces_of
@@ -274,22 +276,18 @@ def year_after(day: date) -> date:
 
 def refusal(
     found: Sequence[Finding],
-    kind: str,
     name: str,
+    speech: Speech,
 ) -> str:
-    """Why a move does not start, and what to do next."""
-    lines = []
+    """Why a move does not start, and what to do next, in the reader's language."""
+    says = [speech.say(said("console.refusal.lead", name=name, n=len(found), kind=speech.kind))]
     for each in found:
-        lines.append(f"{each.code} {each.says}")
-        lines.append(f"     what to do: {each.remedy}")
+        seen, remedy = speech.seen_and_remedy(each)
+        says.append(f"{each.code} {seen}")
+        says.append(speech.say(said("console.refusal.remedy", remedy=remedy)))
         if is_about_survey(each):
             where = json.dumps(each.where, ensure_ascii=False)
-            lines.append(f"     or under `accepted`: {{finding: {each.code}, where: {where}, ...}}")
-    many = "1 finding stands" if len(found) == 1 else f"{len(found)} findings stand"
-    return (
-        f"the move {name} does not start: {many} in the way of a {kind} move\n"
-        + "\n".join(lines)
-        + "\n`kirikae survey explain CODE` shows the evidence; repair them and run "
-        "`kirikae survey collect` again, or answer for one under "
-        "`accepted` in kirikae.yml (`kirikae survey ask` prints the lines)"
-    )
+            line = f"{{finding: {each.code}, where: {where}, ...}}"
+            says.append(speech.say(said("console.refusal.accept", line=line)))
+    says.append(speech.say(said("console.refusal.next")))
+    return "\n".join(says)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kirikae.jobs.counting import Count
 from kirikae.jobs.groups import Ladder
@@ -13,10 +14,25 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
 from kirikae.model.share import percent
+from kirikae.model.shown import code_span
 from kirikae.move.kind import Fact, Prospect, Prospects, Told
 
 _NAMED = 5
 """So many are named; the rest is counted."""
+SOON_MIN = 8 * 1440
+"""So far ahead is looked for a job's next due minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """``wait_s``: from the step until the job is due.  ``local``: by the clock of its zone."""
+
+    wait_s: float
+    local: str
+
+
+First = Callable[[str, float], Soon | None]
+"""(job, seconds from now at which the step begins) -> when it is due first; None: not soon."""
 
 
 def quoted(path: str) -> str:
@@ -116,29 +132,76 @@ def prospects(
     settings: JobsMove,
     ladder: Ladder,
     plan: Sequence[int],
+    first: First,
 ) -> Prospects:
-    """Which jobs each step hands over."""
+    """Which jobs each step hands over, and how long it waits until one of the new side's is due."""
     steps = []
     before: list[str] = []
+    at_s = 0.0
     for share in plan:
         owned = ladder.owned(share)
         jobs = [job for job in owned if job not in set(before)]
+        dues = {job: first(job, at_s) for job in owned}
+        seconds = _step_s(settings, dues.values())
         says = said(
             "jobs.prospect.step",
             n=len(jobs),
             jobs=_some(jobs),
             seconds=settings.bake,
         )
+        more = _when_due(settings, {job: dues[job] for job in jobs}, dues.values(), seconds)
         steps.append(
             Prospect(
                 share,
-                settings.bake,
-                (says,),
-                {"jobs": jobs},
+                seconds,
+                (says, *more),
+                {"jobs": jobs, "first_due": {job: _local(dues[job]) for job in jobs}},
             )
         )
         before = owned
+        at_s += seconds or 0.0
     return Prospects(tuple(steps))
+
+
+def _step_s(settings: JobsMove, dues: Iterable[Soon | None]) -> float | None:
+    """As `judged` has it: the bake, and until a firing of the new side can be told to be well.
+    None where no job of it is due for so long that nobody looked."""
+    if not settings.bake:
+        return 0.0
+    waits = [due.wait_s for due in dues if due is not None]
+    return max(settings.bake, min(waits) + settings.settles_within) if waits else None
+
+
+def _when_due(
+    settings: JobsMove,
+    handed: Mapping[str, Soon | None],
+    every: Iterable[Soon | None],
+    seconds: float | None,
+) -> Iterator[Said]:
+    """What a step waits for beyond its bake, and which of its jobs it never sees."""
+    if not settings.bake:
+        return
+    known = sorted((due for due in every if due is not None), key=lambda due: due.wait_s)
+    if not known:
+        yield said("jobs.prospect.none_due", days=SOON_MIN // 1440)
+    elif known[0].wait_s > settings.bake:
+        yield said("jobs.prospect.waits", at=known[0].local)
+    unseen = [
+        said("jobs.prospect.later", job=job, at=_local(due))
+        for job, due in handed.items()
+        if due is not None and seconds is not None and due.wait_s >= seconds
+    ]
+    unseen += [
+        said("jobs.prospect.much_later", job=job, days=SOON_MIN // 1440)
+        for job, due in handed.items()
+        if due is None and known
+    ]
+    if unseen:
+        yield said("jobs.prospect.unseen", jobs=unseen)
+
+
+def _local(due: Soon | None) -> str | None:
+    return None if due is None else due.local
 
 
 def facts(
@@ -219,7 +282,7 @@ def removal(
 ) -> Said:
     """A Markdown checklist: every line of the crontab that is not needed any more, by its place."""
     lines = [
-        f"- [ ] {timed.job.source}: `{timed.entry.when} {timed.entry.raw_command}`"
+        f"- [ ] {timed.job.source}: {code_span(f'{timed.entry.when} {timed.entry.raw_command}')}"
         for timed in moving
     ]
     stays = [f"- {each.job} ({each.reason}; {each.until})" for each in settings.stays]

@@ -15,6 +15,7 @@ from pathlib import Path
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
 from kirikae.jobs import telling
+from kirikae.jobs.calendar import calendar, expressed
 from kirikae.jobs.counting import Count, Seen, Window, counted
 from kirikae.jobs.cronlog import Logged, read_log
 from kirikae.jobs.errors import LedgerAway, NoCrontab, NoTable, NotPrepared, StillRuns
@@ -24,6 +25,7 @@ from kirikae.jobs.job import Firing, Overlap, Owner
 from kirikae.jobs.ledger import Ledger
 from kirikae.jobs.settings import JobsMove
 from kirikae.jobs.tables import Jobs, Timed, jobs_of
+from kirikae.jobs.wrapping import without_guards
 from kirikae.model.catalogue import load
 from kirikae.model.crontab.table import Table, read_table
 from kirikae.model.crontab.zones import Zone
@@ -93,11 +95,10 @@ class JobsThing:
         """Raises NoCrontab, NoTable."""
         settings = self._settings
         zone = zone_of(settings.time_zone)
-        text = read_text(str(self._folder / settings.crontab))
-        table = read_table(
-            text,
-            settings.rules,
-            settings.system,
+        text, table = without_guards(
+            read_text(str(self._folder / settings.crontab)),
+            settings.crontab,
+            lambda text: read_table(text, settings.rules, settings.system),
         )
         if table.ignored:
             lines = ", ".join(str(fault.line) for fault in table.faults)
@@ -392,7 +393,23 @@ class JobsThing:
             self._settings,
             self.ladder,
             self.plan(),
+            self._first_due,
         )
+
+    def _first_due(self, job: str, after_s: float) -> telling.Soon | None:
+        """The next one of a job, ``after_s`` from now; None where there is none soon."""
+        timed = next(each for each in self.moving if each.job.id == job)
+        begin = int((self._clock() + after_s) // 60) + 1
+        window = (begin, begin + telling.SOON_MIN)
+        dues = calendar([timed.entry], timed.zone, *window)
+        if timed.expression is not None:
+            dues = expressed([timed], *window)
+        due = next(dues, None)
+        if due is None:
+            return None
+        local = due.zone.wall(due.minute)
+        wait_s = due.minute * 60 - self._clock() - after_s
+        return telling.Soon(wait_s, f"{local:%Y-%m-%d %H:%M %z}")
 
     def facts(self, move: Move | None) -> list[Fact]:
         return telling.facts(

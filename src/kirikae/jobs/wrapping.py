@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import NamedTuple
 
+from kirikae.jobs.errors import NoTable
 from kirikae.jobs.tables import Jobs
 from kirikae.model.crontab.fields import Dialect
 from kirikae.model.crontab.table import REBOOT, Entry, Table, read_entry, stdin_at
@@ -235,6 +236,27 @@ def unwrapped(
         tuple(changed),
         tuple(left),
     )
+
+
+def without_guards(
+    text: str,
+    named: str,
+    read: Callable[[str], Table],
+) -> tuple[str, Table]:
+    """What schedulers, workers and moves take of a crontab that may be the host's guarded one: its
+    text and table as before `wrapped`.  There is no guard on the new side, and none is needed.
+
+    Raises NoTable for a guarded line that somebody has edited.
+    """
+    table = read(text)
+    edit = unwrapped(text, table)
+    if edit.left:
+        raise NoTable(
+            f"{named}:{edit.left[0].line}: a guard stands before this command, and the line was "
+            "edited since, so the command behind it is not known; write the line as `kirikae jobs "
+            "wrap` writes it, or name the crontab without guards"
+        )
+    return (edit.after, read(edit.after)) if edit.jobs else (text, table)
 
 
 def _unquoted(rest: str) -> str | None:

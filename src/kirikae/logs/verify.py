@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -188,7 +188,7 @@ class Verifier:
                 parts,
             )
         if self.deep:
-            self._deep(case, parts, there)
+            parts = self._deep(case, parts, there)
         case.figures |= _figures(label, mine, parts)
         return case
 
@@ -216,7 +216,9 @@ class Verifier:
         case: _Case,
         parts: list[Part],
         there: Mapping[str, Listed],
-    ) -> None:
+    ) -> list[Part]:
+        """The same parts, with what was counted of those that had been copied unread."""
+        read: dict[str, Part] = {}
         for part in parts:
             listed = there.get(part.new_key)
             if listed is None:
@@ -238,6 +240,8 @@ class Verifier:
                 case.add(Verdict.FAIL, reason, part.old_key)
             elif part.sums is None:
                 self.manifest.learn(part.new_key, found)
+                read[part.new_key] = replace(part, sums=found)
+        return [read.get(part.new_key, part) for part in parts]
 
     def _expected(self, part: Part) -> Sums:
         """Of what was copied unread, the old object is read now.  Raises Changed."""

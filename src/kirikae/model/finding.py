@@ -39,10 +39,15 @@ class Trace:
     says: str
     line: int = 0
 
-    def __str__(self) -> str:
-        """``host:place:line: what it says``; parts that are not known are left out."""
+    @property
+    def place(self) -> str:
+        """``host:place:line``; parts that are not known are left out."""
         place = f"{self.host}:{self.at}" if self.host else self.at
-        return f"{place}:{self.line}: {self.says}" if self.line else f"{place}: {self.says}"
+        return f"{place}:{self.line}" if self.line else place
+
+    def __str__(self) -> str:
+        """Its place, and what it says."""
+        return f"{self.place}: {self.says}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,15 @@ def markdown(text: str) -> str:
     return _OF_MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
+def code_span(text: str) -> str:
+    """Data between backticks of its own, where Markdown obeys nothing but a run of as many."""
+    line = one_line(text)
+    runs = [len(run) for run in re.findall("`+", line)]
+    ticks = "`" * (max(runs, default=0) + 1)
+    room = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{room}{line}{room}{ticks}"
+
+
 def escaped(json: str) -> str:
     """JSON in which every character that a terminal may obey is written as ``\\uXXXX``: the same
     data.  (ASCII's own are written so by JSON itself.)"""

@@ -336,7 +336,7 @@ class HostsFleet:
             self.gate.wait(host, release_id)
         except (CommandFailed, GateShut) as error:
             # Out of the load balancer it stays, until something serves there again.
-            raise GateShut(f"{error}{place.last_words(command)}") from error
+            raise GateShut(f"{error}{place.left_behind()}{place.last_words(command)}") from error
         if self.drain is not None:
             self.drain.back(host)
 

@@ -77,6 +77,19 @@ done
 [ -n "$own" ] || own=$(printf '%s\\n' "$said" | bare | calm)
 printf '%s\\n' "$own"
 """
+# Who works in the folder of another release than `current` names: a link is followed when a process
+# changes into it, so one that only reloads its code stays where it was.
+_LEFT_BEHIND = """cd "$root/releases" 2>/dev/null || exit 0
+place=$(pwd -P)
+serves=$(cd "$root/current" 2>/dev/null && pwd -P) || exit 0
+for link in /proc/[0-9]*/cwd; do
+    at=$(readlink "$link" 2>/dev/null) || continue
+    case $at in "$serves"|"$serves"/*) continue ;; "$place"/*) ;; *) continue ;; esac
+    process=${link%/cwd}; process=${process#/proc/}
+    name=$(cat "/proc/$process/comm" 2>/dev/null) || continue
+    printf '%s (process %s) still works in %s\\n' "$name" "$process" "$at"
+done
+"""
 _OF_SYSTEMD = re.compile(
     r"\b(?:systemctl|service)\b[^;&|\n]*?"
     r"\b(?:try-)?(?:reload|restart)(?:-or-restart)?\s+([^;&|\n]+)"
@@ -179,6 +192,23 @@ class OnHost:
         lines = [clean(line) for line in said.decode(errors="replace").splitlines() if line.strip()]
         named = ", ".join(units)
         return f"; {named} logged last: {' | '.join(lines)}" if lines else ""
+
+    def left_behind(self) -> str:
+        """Who still works in a former release, and what mends that, told as the end of a sentence;
+        empty where nobody does, or the host does not say."""
+        try:
+            said = self.host.run(self._script(_LEFT_BEHIND))
+        except (CommandFailed, HostSilent):
+            return ""
+        found = [clean(line) for line in said.decode(errors="replace").splitlines() if line.strip()]
+        if not found:
+            return ""
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        return (
+            f"; {found[0]}{more}: this reload does not follow the link `current`; let the service "
+            f"change into {self.root}/current by itself (gunicorn: --chdir {self.root}/current), "
+            "or restart it, with `drain: true`"
+        )
 
     def run_in(self, release_id: str, command: str) -> None:
         """Run a command of the user's in the folder of a release."""

@@ -55,12 +55,15 @@ def _small(small: SmallPlan | None) -> Iterator[Fact]:
     if small is None:
         return
     plan = [percent(share) for share in small.steps]
-    says = said(
-        "traffic.fact.small_plan",
-        plan=" - ".join(plan),
-        time=_time(small.seconds),
-        instead_of=_time(small.instead_of),
-    )
+    steps = " - ".join(plan)
+    says = said("traffic.fact.small_plan_untimed", plan=steps)
+    if small.seconds is not None:
+        says = said(
+            "traffic.fact.small_plan",
+            plan=steps,
+            time=_time(small.seconds),
+            instead_of=_time(small.instead_of),
+        )
     yield Fact("small_plan", {"plan": plan, "seconds": small.seconds}, says)
     if small.unprovable:
         shares = [percent(share) for share in small.unprovable]
