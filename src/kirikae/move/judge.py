@@ -73,7 +73,7 @@ _NOT_EXCLUDED = 2.33
 requests only, and a small service has few of them."""
 _WANDERS_S = 600.0
 _LEAST_OF_WANDERING = 2000
-_LEAST_TRICKLE = 100
+_LEAST_TRICKLE = 20
 _WINDOWS = 48
 _MOST = 1e9
 WEIGHTS = {
