@@ -632,7 +632,7 @@ def test_other_methods_and_routes_hold_until_they_are_alike(mix, routes) -> None
     assert all(held[:70]) and not any(held[101:])
 
 
-@pytest.mark.parametrize("calm_s", [0, 1, 3, 6])
+@pytest.mark.parametrize("calm_s", [0, 1, 3, 5, 6])
 def test_trouble_that_came_before_calm_times_were_known_holds_too(calm_s: int) -> None:
     """A slow service: a third of the answers of both sides fails before 200 requests have shown
     what is usual.  They are alike, and nobody is moved about meanwhile."""

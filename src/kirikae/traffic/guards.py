@@ -30,6 +30,8 @@ _INCIDENT_LEAST = 10
 _INCIDENT_TIMES = 5
 _INCIDENT_PART = 0.005
 _INCIDENT_UNKNOWN = 0.1
+_INCIDENT_FIRST = 50
+_INCIDENT_BESIDE = 3
 _UNTOLD_PART = 0.1
 _SHARE_BAND = (0.7, 1.4)
 _LEFT_OVER = 0.1
@@ -287,7 +289,8 @@ class Incident:
 
     More than five times as many errors as in calm times, and more than half a point of all, in the
     last minute is an incident; one that lasts half an hour is how things are now.  Until 200
-    requests have shown what calm times are like, more than a tenth is.
+    requests have shown what calm times are like, more than a tenth is, and calm is the best that
+    the first of them showed: trouble may be among them.
     ``key``: what it says.  ``lasts_s``: after how long it is no incident any more.
     """
 
@@ -298,6 +301,8 @@ class Incident:
         self._calm_bad: float = 0
         self._calm_of: float = 0
         self._since: float | None = None
+        self._first: float | None = None
+        """The part of errors that the first requests do not exclude, at their best."""
         self.on = False
 
     def told(
@@ -308,29 +313,33 @@ class Incident:
     ) -> Said | None:
         gone_bad, gone_of = self._recent.push(t, bad, of)
         now = self._recent
-        usual = self._calm_bad / self._calm_of if self._calm_of else None
-        calm = self._is_calm(usual)
+        known = bool(self._calm_of)
+        if not known and now.of >= _INCIDENT_FIRST:
+            first = (now.bad + _INCIDENT_BESIDE) / now.of
+            self._first = first if self._first is None else min(first, self._first)
+        calm = now.bad < _INCIDENT_LEAST or now.bad <= self._most() * now.of
         if calm or self._since is None:
             self._since = t
         if calm:
             self._calm_bad += gone_bad
             self._calm_of += gone_of
-        lasting = not calm and t - self._since > self._lasts_s
-        if lasting or (calm and usual is None and now.of >= LEAST_FOR_THRESHOLDS):
+        if not calm and t - self._since > self._lasts_s:
             self._calm_bad = now.bad
+            self._calm_of = now.of
+        elif calm and not known and now.of >= LEAST_FOR_THRESHOLDS:
+            self._calm_bad = (self._first or 0.0) * now.of
             self._calm_of = now.of
         self.on = not calm
         if calm:
             return None
         return said(self._key, part=now.bad / now.of, n=round(now.of))
 
-    def _is_calm(self, usual: float | None) -> bool:
-        now = self._recent
-        if now.bad < _INCIDENT_LEAST:
-            return True
-        if usual is None:
-            return now.bad <= _INCIDENT_UNKNOWN * now.of
-        return now.bad <= max(_INCIDENT_TIMES * usual, _INCIDENT_PART) * now.of
+    def _most(self) -> float:
+        """The part of errors above which it is an incident."""
+        if self._calm_of:
+            return max(_INCIDENT_TIMES * self._calm_bad / self._calm_of, _INCIDENT_PART)
+        first = _INCIDENT_UNKNOWN if self._first is None else _INCIDENT_TIMES * self._first
+        return min(first, _INCIDENT_UNKNOWN)
 
 
 def balancer_incident() -> Incident:
