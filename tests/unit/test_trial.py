@@ -528,3 +528,128 @@ def test_clients_of_another_kind_are_seen_by_the_first_requests(
     new = Arm(asked, 0, mix={"per_client": asked * each, "writes": 0.0})
     reason = Trial(Margins(), PLAN).look(batch(0, 10, old, new)).reason
     assert (reason.key == "traffic.other_clients") is held
+
+
+# --- sides that are not asked alike
+
+
+def asked(t: int, each: float, bad: int = 0, of: int = 60, share: int = 10, **more) -> Batch:
+    """The new side's clients ask so often a minute, the old side's ten times, six of 5,940 of them
+    in vain."""
+    old = Arm(5940, 6, mix={"per_client": 59_400.0, "writes": 0.0})
+    new = Arm(of, bad, mix={"per_client": of * each, "writes": 0.0})
+    return batch(t * MINUTE, share, old, new, **more)
+
+
+def test_what_other_clients_showed_is_no_evidence_once_the_sides_are_asked_alike():
+    """For hours whoever asks the new side fails three times as often, which is who they are; then
+    they go, and the sides are alike."""
+    trial = Trial(Margins(), PLAN)
+    looks_ = [trial.look(asked(t, 15.0, int(t % 6 == 0))) for t in range(300)]
+    assert looks_[-1].reason.key == "traffic.other_clients"
+    after = [trial.look(asked(t, 10.0, int(t % 15 == 0))) for t in range(300, 420)]
+    assert {look.verdict for look in [*looks_, *after]} <= {Verdict.UNSURE, Verdict.PASS}
+    assert max(look.log_e["harm"] for look in after) < 2.3
+    assert after[-1].reason.key != "traffic.other_clients"
+
+
+def test_what_other_clients_showed_proves_nothing_either():
+    """Bots that are never failed, then people: neither proof nor bake time is theirs."""
+    trial = Trial(Margins(bake_s=3600), PLAN)
+    for t in range(200):
+        trial.look(asked(t, 90.0, 0, 600, 100))
+    reasons = [trial.look(asked(t, 10.0, 1, 600, 100)).reason.key for t in range(200, 290)]
+    alike = next(n for n, key in enumerate(reasons) if key != "traffic.other_clients")
+    assert "traffic.passed_4xx_unknown" not in reasons[: alike + 59]
+
+
+@pytest.mark.parametrize("part", [0.01, 0.02])
+def test_harm_that_no_other_mix_explains_is_told_whoever_asks(part: float) -> None:
+    """Ten times the errors and more, where whoever asks the new side does so half as often
+    again."""
+    rng = random.Random(3)
+    trial = Trial(Margins(), PLAN)
+    for t in range(240):
+        look = trial.look(asked(t, 15.0, binomial(rng, 60, part)))
+        if look.verdict is Verdict.FAIL:
+            break
+    assert look.reason.key == "traffic.harm_whoever" and t > 5
+    assert "whoever asks it" in EN(look.reason) and "more than five times" in EN(look.reason)
+
+
+def test_four_times_the_errors_may_be_who_asks():
+    """It is held for as long as that, by night as well, when few ask."""
+    rng = random.Random(4)
+    trial = Trial(Margins(), PLAN)
+    for t in range(600):
+        of = 60 if t < 400 else 1
+        look = trial.look(asked(t, 15.0, binomial(rng, of, 0.004), of, exact=False))
+        assert look.verdict is Verdict.UNSURE
+    assert look.reason.key == "traffic.other_clients"
+
+
+def test_a_mix_near_the_limit_is_no_harm_at_any_look():
+    """1.45 times as often, give or take: half an hour of it may look like 1.39."""
+    rng = random.Random(5)
+    trial = Trial(Margins(), PLAN)
+    for t in range(600):
+        look = trial.look(asked(t, 14.5 + rng.gauss(0, 3), int(rng.random() < 0.4)))
+    assert look.verdict is Verdict.UNSURE and look.reason.key == "traffic.other_clients"
+
+
+@pytest.mark.parametrize(
+    ("mix", "routes"),
+    [({"per_client": 10.0, "writes": 0.5}, ("", "")), (None, ("/a", "/b"))],
+)
+def test_other_methods_and_routes_hold_until_they_are_alike(mix, routes) -> None:
+    """Half of one side's requests change something, or ask another route; then a sixth, which is
+    less than what holds at first and not alike yet; then none."""
+
+    def at(t: int, part: float) -> Batch:
+        if mix is None:
+            shares = {"old": 0.0, "new": part}
+            sides = {
+                route: {
+                    side: Arm(round(600 * (p if route == routes[1] else 1 - p)), 0)
+                    for side, p in shares.items()
+                }
+                for route in routes
+            }
+        else:
+            arms = {
+                side: Arm(600, 0, mix={"per_client": 6000.0, "writes": 600 * p})
+                for side, p in (("old", 0.0), ("new", part))
+            }
+            sides = {"": arms}
+        return Batch(t * MINUTE, MINUTE, 500, sides, 3)
+
+    trial = Trial(Margins(), PLAN)
+    parts = [0.5] * 10 + [1 / 6] * 60 + [0.0] * 60
+    held = [
+        trial.look(at(t, part)).reason.key.startswith("traffic.other")
+        for t, part in enumerate(parts)
+    ]
+    assert all(held[:70]) and not any(held[101:])
+
+
+@pytest.mark.parametrize("calm_s", [0, 1, 3, 5, 6])
+def test_trouble_that_came_before_calm_times_were_known_holds_too(calm_s: int) -> None:
+    """A slow service: a third of the answers of both sides fails before 200 requests have shown
+    what is usual.  They are alike, and nobody is moved about meanwhile."""
+    rng = random.Random(calm_s)
+    trial = Trial(Margins(0.01, 0.05, 4.0), (200, 500, 1000))
+    verdicts = []
+    for t in range(120):
+        part = 0.31 if t >= calm_s else 0.0
+        arms = {side: Arm(n, binomial(rng, n, part)) for side, n in (("old", 30), ("new", 8))}
+        verdicts.append(trial.look(Batch(float(t), 1.0, 200, {"": arms}, 1)).verdict)
+    assert set(verdicts) == {Verdict.UNSURE}
+    assert "in trouble" in EN(trial.evidence().reason)
+
+
+def test_what_was_there_from_the_beginning_is_how_things_are_after_half_an_hour() -> None:
+    trial = Trial(Margins(0.01, 0.05, 60.0), (200, 500, 1000))
+    arms = {"old": Arm(600, 180), "new": Arm(600, 180)}
+    looks_ = [trial.look(Batch(t * MINUTE, MINUTE, 500, {"": arms}, 1)) for t in range(90)]
+    assert looks_[25].reason.key == "traffic.incident"
+    assert looks_[-1].verdict is Verdict.PASS

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
 from operator import mul
@@ -39,6 +40,12 @@ is watched by the margins of this share."""
 COLD_D = 0.02
 """While a side warms up, a rise of errors below two points is no harm yet."""
 REJECTED_R = 1.5
+WHOEVER_R = 5.0
+"""Where the sides are only nearly asked alike, who asks may explain four times as many errors, and
+a quarter is tolerated; more than that is harm whoever asks."""
+_WHOEVER = {"errors": 0.8, "rejected": 0.2}
+"""What is held to it, and its parts of that evidence.  Of times nothing is said: another mix may
+well be slower for all of its requests."""
 _STRONGEST = 600.0
 _NOT_STAKED = 0.3
 _NOT_STAKED_S = 20.0
@@ -66,7 +73,7 @@ _NOT_EXCLUDED = 2.33
 requests only, and a small service has few of them."""
 _WANDERS_S = 600.0
 _LEAST_OF_WANDERING = 2000
-_LEAST_TRICKLE = 100
+_LEAST_TRICKLE = 20
 _WINDOWS = 48
 _MOST = 1e9
 WEIGHTS = {
@@ -87,6 +94,18 @@ _FIRST_GUESS = {
     "latency": 0.05,
     **{metric: 1 - quantile for metric, quantile in QUANTILES.items()},
 }
+
+
+class Askers(Enum):
+    """How far both sides are asked alike.
+
+    ``ALIKE``: what differs between them is the new side's.  ``NEARLY``: only so much more than who
+    asks may explain is harm (``WHOEVER_R``).  ``OTHERS``: a comparison says nothing.
+    """
+
+    ALIKE = "alike"
+    NEARLY = "nearly"
+    OTHERS = "others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +474,10 @@ class _Harm:
         fresh = 1 / (self.started * (self.started + 1))
         self.mass = [mass + fresh for mass in self.mass]
 
+    def forget(self) -> None:
+        """What was staked so far is gone; its mass is not given back."""
+        self.mass = [0.0] * ALTERNATIVES
+
     def multiply(self, factors: Sequence[float]) -> None:
         self.mass = list(map(mul, self.mass, factors))
         if max(self.mass) > _FULL:  # proven beyond any doubt, and no number for it
@@ -527,6 +550,7 @@ class _Pending:
     many are taken together depends on their length alone."""
 
     cold: bool
+    askers: Askers
     parts: list[_Part] = field(default_factory=list)
     rare: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -684,6 +708,8 @@ class Judge:
         self._weights = dict(weights)
         self._old = {metric: _rate_of(metric) for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
+        self._whoever = {metric: _Harm() for metric in _WHOEVER if metric in weights}
+        self._askers = Askers.ALIKE
         self._dispersion = {metric: Dispersion(metric in _WANDER) for metric in weights}
         self._step: int | None = None
         self._share = 0
@@ -714,6 +740,14 @@ class Judge:
             windows.append(replace(self._tallies[metric]))
             if len(windows) > _WINDOWS:
                 del windows[1]
+        for harm in self._whoever.values():
+            harm.restart()
+
+    def _forget(self) -> None:
+        """The sides were not asked alike until now: what was seen so far compares nothing."""
+        for harm in (*self._harm.values(), *self._whoever.values()):
+            harm.forget()
+        self._fresh_step()
 
     def next_share(self, share: int) -> int:
         return next((s for s in self._plan if s > share), WHOLE)
@@ -746,16 +780,22 @@ class Judge:
         n_new: float,
         outcomes: Mapping[str, Outcome],
         cold: bool = False,
+        askers: Askers = Askers.ALIKE,
     ) -> None:
         """One batch of requests on both sides, with the outcomes of the metrics that it tells of.
 
-        ``cold``: the new side warms up."""
+        ``cold``: the new side warms up.  ``askers``: are both sides asked alike?"""
+        if askers is not self._askers:
+            self._askers = askers
+            self._flush()
+            if askers is Askers.ALIKE:
+                self._forget()
         pending = self._pending
         if pending is not None and not pending.fits(outcomes, cold):
             self._flush()
             pending = None
         if pending is None:
-            pending = self._pending = _Pending(cold)
+            pending = self._pending = _Pending(cold, askers)
         pending.add(
             seconds,
             n_old,
@@ -764,7 +804,7 @@ class Judge:
         )
         if pending.seconds >= _TOGETHER_S:
             self._flush()
-        elif self._ahead or pending.has_rare(outcomes):
+        elif askers is Askers.ALIKE and (self._ahead or pending.has_rare(outcomes)):
             self._look_ahead(pending)
 
     def _look_ahead(self, pending: _Pending) -> None:
@@ -831,8 +871,9 @@ class Judge:
         seconds = pending.seconds
         n_old = pending.n_old
         n_new = pending.n_new
-        self._baked_s += seconds
         self._begun_s += seconds
+        if pending.askers is Askers.ALIKE:
+            self._baked_s += seconds
         if self._begun_s >= RESTART_S:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
@@ -844,7 +885,9 @@ class Judge:
                 outcome,
             )
             self._dispersion[metric].expect(seconds, n_old, n_new)
-            if trickle:
+            if pending.askers is not Askers.ALIKE:
+                self._add_whoever(metric, outcome, pending)
+            elif trickle:
                 self._add_alone(metric, outcome, pending)
             else:
                 self._add_both(
@@ -853,6 +896,24 @@ class Judge:
                     pending,
                     metric in looked_at,
                 )
+
+    def _add_whoever(self, metric: str, outcome: Outcome, pending: _Pending) -> None:
+        """Evidence of harm that no other mix explains."""
+        phi = self._dispersion[metric].phi
+        if metric in self._whoever and pending.askers is Askers.NEARLY:
+            factors = _factors(
+                outcome.old_harm,
+                pending.n_old,
+                outcome.new_harm,
+                pending.n_new,
+                self._guess(metric, pending),
+                WHOEVER_R,
+                self._harm_line(metric, pending)[1],
+                phi,
+                _kept(phi, pending.seconds),
+            )
+            self._whoever[metric].multiply(factors)
+        self._learn(metric, outcome, pending)
 
     def _add_alone(self, metric: str, outcome: Outcome, pending: _Pending) -> None:
         """What the new side answers where there is nothing left to compare with."""
@@ -880,15 +941,18 @@ class Judge:
         pending: _Pending,
         looked_at: bool,
     ) -> None:
-        dispersion = self._dispersion[metric]
         self._add_compared(
             metric,
             outcome,
-            dispersion.phi,
+            self._dispersion[metric].phi,
             pending,
             looked_at,
         )
-        dispersion.add(
+        self._learn(metric, outcome, pending)
+
+    def _learn(self, metric: str, outcome: Outcome, pending: _Pending) -> None:
+        """What comes next is judged by this too."""
+        self._dispersion[metric].add(
             pending.seconds,
             pending.n_old,
             outcome.old_harm,
@@ -1044,6 +1108,15 @@ class Judge:
         """Log evidence of harm by this metric alone."""
         ahead = self._ahead.get(metric)
         return self._harm[metric].log_evidence() if ahead is None else ahead
+
+    def log_harm_whoever(self) -> tuple[float, str]:
+        """Log evidence of errors, or 4xx, beyond what another mix of requests explains, and by
+        which of them most."""
+        parts = {
+            metric: log(_WHOEVER[metric]) + harm.log_evidence()
+            for metric, harm in self._whoever.items()
+        }
+        return log_sum([*parts.values()]), max(parts, key=lambda metric: parts[metric])
 
     def log_safe_of(self, metric: str) -> float:
         """The best log evidence of safety by this metric at this step that still holds."""

@@ -15,7 +15,6 @@ from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.traffic.batches import (
     CORRECTION_S,
-    Arm,
     Batch,
     correction,
     of_step,
@@ -24,7 +23,8 @@ from kirikae.traffic.batches import (
 )
 from kirikae.traffic.figures import Asked, Figures
 from kirikae.traffic.judging import margins_of, trial_over
-from kirikae.traffic.readiness import Members, Readiness
+from kirikae.traffic.readiness import Readiness
+from kirikae.traffic.rounds import Rounds
 from kirikae.traffic.routers import Router
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Trial
@@ -117,7 +117,7 @@ class Comparison:
         self._old_side: _OldSide | None = None
         self._next_probes = 0.0
         self._troubled = False
-        self._suspects: Mapping[str, Said] = {}
+        self._rounds = Rounds(readiness, clock)
 
     def evidence(self, move: Move) -> Evidence:
         judged = self._judge_of(move)
@@ -202,9 +202,9 @@ class Comparison:
         """The evidence with the target that failed its last probe, if one did."""
         figures = {**evidence.figures, "behind_s": max(0.0, silent_s)}
         evidence = replace(evidence, figures=figures)
-        if not self._suspects:
+        if not self._rounds.suspects:
             return evidence
-        target, trouble = next(iter(self._suspects.items()))
+        target, trouble = next(iter(self._rounds.suspects.items()))
         suspect = said("traffic.suspect", target=target, trouble=trouble)
         reason = evidence.reason
         if reason.key in _WITH_SUSPECT:
@@ -318,7 +318,7 @@ class Comparison:
             return
         self._next_probes = now + PROBE_EVERY_S
         try:
-            sides = self._round()
+            sides = self._rounds.ask()
         except AwsUnreachable:
             return  # nobody looked; figures may be there all the same
         batch = Batch(
@@ -334,28 +334,6 @@ class Comparison:
             record(self._journal, move, batch)
         self._troubled = trouble
         trial.look(batch)
-
-    def _round(self) -> dict[str, Arm]:
-        old = self._readiness.members("old")
-        new = self._readiness.members("new")
-        sides = {
-            "old": Arm(healthy=len(old.healthy)),
-            "new": Arm(healthy=len(new.healthy)),
-        }
-        if not self._readiness.project.checks:
-            return sides
-        failed_old = self._troubles(old)
-        failed_new = self._troubles(new)
-        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails
-        # in one round after another.
-        lasting = [target for target in failed_new if target in self._suspects]
-        self._suspects = failed_new
-        failed = {"old": len(failed_old), "new": len(lasting)}
-        return {side: arm._replace(probe_failed=failed[side]) for side, arm in sides.items()}
-
-    def _troubles(self, members: Members) -> dict[str, Said]:
-        probes = self._readiness.probes(members)
-        return {probe.target: probe.trouble for probe in probes if probe.trouble is not None}
 
 
 def again_s(settings: TrafficMove) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE
-from kirikae.move.judge import QUANTILES
+from kirikae.move.judge import QUANTILES, Askers
 from kirikae.traffic.batches import Arm, Batch
 
 WINDOW_S = 600.0
@@ -29,6 +29,9 @@ _INCIDENT_WINDOW_S = 60.0
 _INCIDENT_LEAST = 10
 _INCIDENT_TIMES = 5
 _INCIDENT_PART = 0.005
+_INCIDENT_UNKNOWN = 0.1
+_INCIDENT_FIRST = 50
+_INCIDENT_BESIDE = 3
 _UNTOLD_PART = 0.1
 _SHARE_BAND = (0.7, 1.4)
 _LEFT_OVER = 0.1
@@ -44,6 +47,10 @@ _MIX_TIMES = 1.4
 _MIX_FEW = 60
 _MIX_TIMES_OF_FEW = 3.0
 _MIX_PART = 0.2
+_NEARLY_TIMES = 2.0
+_ALIKE_TIMES = 1.2
+_ALIKE_PART = 0.1
+_OTHER_CLIENTS = "traffic.other_clients"
 
 
 class Threshold(NamedTuple):
@@ -281,7 +288,9 @@ class Incident:
     alike both sides are.
 
     More than five times as many errors as in calm times, and more than half a point of all, in the
-    last minute is an incident; one that lasts half an hour is how things are now.
+    last minute is an incident; one that lasts half an hour is how things are now.  Until 200
+    requests have shown what calm times are like, more than a tenth is, and calm is the best that
+    the first of them showed: trouble may be among them.
     ``key``: what it says.  ``lasts_s``: after how long it is no incident any more.
     """
 
@@ -291,7 +300,9 @@ class Incident:
         self._recent = Recent(_INCIDENT_WINDOW_S, LEAST_FOR_THRESHOLDS)
         self._calm_bad: float = 0
         self._calm_of: float = 0
-        self._since = 0.0
+        self._since: float | None = None
+        self._first: float | None = None
+        """The part of errors that the first requests do not exclude, at their best."""
         self.on = False
 
     def told(
@@ -302,26 +313,33 @@ class Incident:
     ) -> Said | None:
         gone_bad, gone_of = self._recent.push(t, bad, of)
         now = self._recent
-        usual = self._calm_bad / self._calm_of if self._calm_of else None
-        calm = self._is_calm(usual)
-        if calm:
+        known = bool(self._calm_of)
+        if not known and now.of >= _INCIDENT_FIRST:
+            first = (now.bad + _INCIDENT_BESIDE) / now.of
+            self._first = first if self._first is None else min(first, self._first)
+        calm = now.bad < _INCIDENT_LEAST or now.bad <= self._most() * now.of
+        if calm or self._since is None:
             self._since = t
+        if calm:
             self._calm_bad += gone_bad
             self._calm_of += gone_of
-        lasting = not calm and t - self._since > self._lasts_s
-        if lasting or (usual is None and now.of >= LEAST_FOR_THRESHOLDS):
+        if not calm and t - self._since > self._lasts_s:
             self._calm_bad = now.bad
+            self._calm_of = now.of
+        elif calm and not known and now.of >= LEAST_FOR_THRESHOLDS:
+            self._calm_bad = (self._first or 0.0) * now.of
             self._calm_of = now.of
         self.on = not calm
         if calm:
             return None
         return said(self._key, part=now.bad / now.of, n=round(now.of))
 
-    def _is_calm(self, usual: float | None) -> bool:
-        now = self._recent
-        if usual is None or now.bad < _INCIDENT_LEAST:
-            return True
-        return now.bad <= max(_INCIDENT_TIMES * usual, _INCIDENT_PART) * now.of
+    def _most(self) -> float:
+        """The part of errors above which it is an incident."""
+        if self._calm_of:
+            return max(_INCIDENT_TIMES * self._calm_bad / self._calm_of, _INCIDENT_PART)
+        first = _INCIDENT_UNKNOWN if self._first is None else _INCIDENT_TIMES * self._first
+        return min(first, _INCIDENT_UNKNOWN)
 
 
 def balancer_incident() -> Incident:
@@ -386,16 +404,23 @@ class Mix:
 
     Three things are looked at, over the last half hour of a step: how often whoever asks does so
     (bots on one side; heavy users that stick to the other), the part of requests that change
-    something, and the parts of the routes.  They are shown by access logs, and by files.
+    something, and the parts of the routes.  They are shown by access logs, and by files.  What
+    differed has to be alike, and not only a little less different, before it is compared again:
+    one half hour of many is near the limit by chance.
     """
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, dict[str, _Asked]]] = deque()
         self._sums = {side: _Asked() for side in ("old", "new")}
+        self._found: Said | None = None
+        self._sure = False
+        """Found by requests enough to tell."""
 
     def clear(self) -> None:
         self._recent.clear()
         self._sums = {side: _Asked() for side in ("old", "new")}
+        self._found = None
+        self._sure = False
 
     def add(self, batch: Batch) -> None:
         tells = _tells_mix(batch)
@@ -406,45 +431,68 @@ class Mix:
         self._change(asked, 1)
         while self._recent[0][0] <= batch.start - _MIX_S:
             self._change(self._recent.popleft()[1], -1)
+        self._look()
 
     def _change(self, asked: Mapping[str, _Asked], sign: int) -> None:
         for side, counted in asked.items():
             self._sums[side].change(counted, sign)
 
+    @property
+    def askers(self) -> Askers:
+        """How far both sides are asked alike, as the judge needs to know it."""
+        if self._found is None:
+            return Askers.ALIKE
+        by_askers = self._found.key == _OTHER_CLIENTS
+        nearly = by_askers and self._other_askers(_NEARLY_TIMES) is None
+        return Askers.NEARLY if nearly else Askers.OTHERS
+
+    def differs(self) -> Said | None:
+        """After the last batch."""
+        return self._found
+
     def seems_to_differ(self) -> bool:
-        """Too few have asked to know, and those who did are not alike."""
-        fewer = min(side.requests for side in self._sums.values())
-        return fewer < _MIX_LEAST and self._other_askers(_MIX_TIMES) is not None
+        """Those who asked are not alike: too few to know, or by less than what holds a step."""
+        times = _MIX_TIMES if self._fewer < _MIX_LEAST else _ALIKE_TIMES
+        return self._other_askers(times) is not None
+
+    @property
+    def _fewer(self) -> float:
+        return min(side.requests for side in self._sums.values())
+
+    def _look(self) -> None:
+        fewer = self._fewer
+        if fewer < _MIX_FEW:
+            self._found = self._found if self._sure else None
+        elif self._sure:
+            self._found = self._differs_by(_ALIKE_TIMES, _ALIKE_PART)
+        elif fewer < _MIX_LEAST:
+            self._found = self._other_askers(_MIX_TIMES_OF_FEW)
+        else:
+            self._found = self._differs_by(_MIX_TIMES, _MIX_PART)
+        self._sure = self._found is not None and (self._sure or fewer >= _MIX_LEAST)
+
+    def _differs_by(self, times: float, part: float) -> Said | None:
+        return self._other_methods(part) or self._other_routes(part) or self._other_askers(times)
 
     def _other_askers(self, times: float) -> Said | None:
         old, new = (side.part("per_client") for side in self._sums.values())
         if not old or not new or 1 / times <= new / old <= times:
             return None
-        return said("traffic.other_clients", old=old, new=new)
+        return said(_OTHER_CLIENTS, old=old, new=new)
 
-    def differs(self) -> Said | None:
-        if not self._recent:
-            return None
-        old = self._sums["old"]
-        new = self._sums["new"]
-        fewer = min(old.requests, new.requests)
-        if fewer < _MIX_FEW:
-            return None
-        few = fewer < _MIX_LEAST
-        others = self._other_askers(_MIX_TIMES_OF_FEW if few else _MIX_TIMES)
-        if few or others is not None:
-            return others
-        writes = old.part("writes"), new.part("writes")
+    def _other_methods(self, most: float) -> Said | None:
+        old, new = self._sums.values()
+        parts = old.part("writes"), new.part("writes")
         told = "writes" in old.mix and "writes" in new.mix
-        if told and abs(writes[1] - writes[0]) > _MIX_PART:
-            return said("traffic.other_methods", old=writes[0], new=writes[1])
-        return self._other_routes(old, new)
+        if not told or abs(parts[1] - parts[0]) <= most:
+            return None
+        return said("traffic.other_methods", old=parts[0], new=parts[1])
 
-    @staticmethod
-    def _other_routes(old: _Asked, new: _Asked) -> Said | None:
+    def _other_routes(self, most: float) -> Said | None:
+        old, new = self._sums.values()
         for route in sorted(old.routes.keys() | new.routes.keys(), reverse=True):
             parts = [side.routes.get(route, 0) / side.requests for side in (old, new)]
-            if abs(parts[1] - parts[0]) > _MIX_PART:
+            if abs(parts[1] - parts[0]) > most:
                 name = route or said("traffic.the_rest")
                 return said(
                     "traffic.other_routes",

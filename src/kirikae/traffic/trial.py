@@ -336,6 +336,7 @@ class Trial:
             new.requests,
             outcomes,
             self._cold,
+            self._mix.askers,
         )
         if len(batch.routes) > 1:
             self._observe_routes(batch)
@@ -373,6 +374,7 @@ class Trial:
                     new.requests,
                     errors,
                     self._cold,
+                    self._mix.askers,
                 )
 
     def _route(self, route: str) -> _Route:
@@ -644,31 +646,40 @@ class Trial:
         if broken is not None:
             return broken
         bar = self._bar
-        if log_harm < bar or self._mix.differs() is not None:
+        plain = _PLAIN_TIMES * bar
+        if self._mix.differs() is not None:
+            return self._harm_whoever(plain)
+        if log_harm < bar:
             return None
-        if log_harm < _PLAIN_TIMES * bar and self._mix.seems_to_differ():
+        if log_harm < plain and self._mix.seems_to_differ():
             return None  # harm, or other clients: soon there are requests enough to tell
-        return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
+        return self._harm(log_harm, bar)
+
+    def _harm_whoever(self, bar: float) -> Said | None:
+        """More than who asks may explain."""
+        evidence, metric = self._judge.log_harm_whoever()
+        return None if evidence < bar else self._harm_by("harm_whoever", metric, evidence, bar)
 
     def _harm(self, evidence: float, bar: float) -> Said:
         """By what it does harm most: a metric of the whole, or errors of one route."""
         worst = self._judge.worst()
         routes = [(each.judge.log_harm_of("errors"), name) for name, each in self._routes.items()]
-        if routes and max(routes)[0] > self._judge.log_harm_of(worst):
-            name = max(routes)[1]
-            return said(
-                "traffic.harm_at_route",
-                route=name or said("traffic.the_rest"),
-                counted=self._counted(self._routes[name].judge, "errors"),
-                evidence=evidence,
-                bar=bar,
-            )
+        if not routes or max(routes)[0] <= self._judge.log_harm_of(worst):
+            return self._harm_by("harm", worst, evidence, bar)
+        name = max(routes)[1]
         return said(
-            "traffic.harm",
-            metric=_metric(worst),
-            counted=self._counted(self._judge, worst),
-            evidence=evidence,
-            bar=bar,
+            "traffic.harm_at_route",
+            route=name or said("traffic.the_rest"),
+            counted=self._counted(self._routes[name].judge, "errors"),
+            **_proof(evidence, bar),
+        )
+
+    def _harm_by(self, key: str, metric: str, evidence: float, bar: float) -> Said:
+        return said(
+            f"traffic.{key}",
+            metric=_metric(metric),
+            counted=self._counted(self._judge, metric),
+            **_proof(evidence, bar),
         )
 
     def _counted(self, judge: Judge, metric: str) -> Said:
@@ -833,6 +844,11 @@ class Trial:
             needed=round(needed),
             time=time,
         )
+
+
+def _proof(evidence: float, bar: float) -> dict[str, float]:
+    """Logarithms, as they are said."""
+    return {"evidence": exp(min(evidence, _STRONGEST)), "bar": exp(bar)}
 
 
 _NOT_SHOWN = "traffic.not_shown"
