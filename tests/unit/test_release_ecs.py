@@ -351,6 +351,52 @@ def test_a_release_serves_once_its_tasks_run_and_the_load_balancer_takes_one(aws
 # --- why
 
 
+def _without(key):
+    found = row()
+    del found["deployments"][0][key]
+    return found
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"deployments": [], "events": []},
+        {"events": []},
+        {"deployments": None},
+        row(runningCount=None),
+        row(createdAt=None),
+        row(id=None),
+        *map(_without, ("id", "desiredCount", "pendingCount", "runningCount", "taskDefinition")),
+    ],
+)
+def test_half_an_answer_says_nothing_and_is_looked_at_again(aws, half):
+    """The deploy goes on; where nothing else comes, that is what is told, and not that the
+    deployment goes on."""
+    assert [each.done for each in aws(half, half, row()).wait(100)] == [True]
+    with pytest.raises(NotFinished, match="AWS does not say what became") as caught:
+        list(aws(half).wait(5))
+    assert caught.value.ending == "timed_out"
+
+
+def test_events_of_which_half_came_are_passed_over(aws):
+    whole = row()
+    whole["events"] = [
+        {"id": "1", "message": "no time"},
+        {"id": "2", "createdAt": 9, "message": "m"},
+    ]
+    [progress] = aws(whole).wait(10)
+    assert progress.events == ("m",)
+    [progress] = aws({**row(), "events": None, "loadBalancers": None}).wait(10)
+    assert progress.done
+
+
+def test_a_change_that_ecs_took_without_a_deployment_is_not_called_done(tmp_path):
+    """What came of it is not known."""
+    new, _, _ = fleet(tmp_path)
+    with pytest.raises(NotFinished, match="names no deployment of it"):
+        new.wait_for({"deployments": []}, "")
+
+
 def test_a_crash_loop_is_told_with_its_cause_and_last_words_while_it_goes_on(aws):
     """Once for each cause, and again in the end with how often it happened."""
     dead = [task(at=1), task(at=2), task(at=3)]

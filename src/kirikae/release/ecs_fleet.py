@@ -11,7 +11,7 @@ from typing import Any
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
 from kirikae.release.definitions import FORMS, Files, configured, files_of
-from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
+from kirikae.release.errors import DefinitionProblem, NoImages, NotFinished, NothingBefore
 from kirikae.release.fleet import NEW, Place, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
@@ -235,11 +235,17 @@ class EcsFleet:
     def wait_for(self, answer: Definition, former: str) -> None:
         """Until the deployment that this answer of ECS began is done.  Raises RolledBack,
         NotFinished."""
+        begun = [each.get("id") for each in answer.get("deployments") or ()]
+        if not begun or begun[0] is None:
+            raise NotFinished(
+                f"ECS took the change of {self.place.ecs_service}, and names no deployment of it; "
+                "`kirikae release status` looks again"
+            )
         deployment = ServiceDeployment(
             self.aws,
             self.place.cluster,
             self.place.ecs_service,
-            str(answer["deployments"][0]["id"]),
+            str(begun[0]),
             arn=str(answer.get("currentServiceDeployment", "")),
             former=former,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from kirikae.aws import ecs, ecs_definitions, elbv2
 from kirikae.aws.errors import AwsRefused
@@ -21,6 +21,15 @@ _QUICK_S = 0.2
 """The least between two looks: ECS throttles the calls of a whole account."""
 _OF_WAITED = 0.05
 """A look comes after so much of what was waited already: news is that late at most."""
+_DEPLOYMENT: Mapping[str, type] = {
+    "id": str,
+    "taskDefinition": str,
+    "desiredCount": int,
+    "pendingCount": int,
+    "runningCount": int,
+}
+_EVENT = {"id", "createdAt", "message"}
+"""What is read of them."""
 Row = Mapping[str, Any]
 """A service, a deployment or an event, with the API's own keys."""
 
@@ -78,14 +87,25 @@ class ServiceDeployment:
                 if progress.done:
                     return
             if self.clock() > deadline:
-                stopped = self._stops.of(self.id)
-                raise NotFinished(
-                    f"after {timeout_s:.0f} s the deployment of {self.service} is still going on"
-                    f"{_because(stopped)}; `kirikae release status` looks again",
-                    stopped,
-                    Ending.TIMED_OUT,
-                )
+                self._time_out(timeout_s, progress)
             self.sleep(pause_s(self.clock() - began))
+
+    def _time_out(self, timeout_s: float, last: Progress | None) -> NoReturn:
+        """``last``: None: what became of it is not known.  Raises NotFinished."""
+        again = "`kirikae release status` looks again"
+        if last is None:
+            raise NotFinished(
+                f"after {timeout_s:.0f} s AWS does not say what became of the deployment of "
+                f"{self.service}; {again}",
+                ending=Ending.TIMED_OUT,
+            )
+        stopped = self._stops.of(self.id)
+        raise NotFinished(
+            f"after {timeout_s:.0f} s the deployment of {self.service} is still going on"
+            f"{_because(stopped)}; {again}",
+            stopped,
+            Ending.TIMED_OUT,
+        )
 
     @property
     def _stops(self) -> Stops:
@@ -96,7 +116,7 @@ class ServiceDeployment:
         )
 
     def _look(self, told: _Told) -> Progress | None:
-        """None: AWS did not answer, which says nothing about the deployment."""
+        """None: AWS did not answer, or half, which says nothing about the deployment."""
         try:
             row = ecs.service(
                 self.aws,
@@ -108,6 +128,8 @@ class ServiceDeployment:
                     f"the service {self.service} is gone; somebody deleted it",
                     ending=Ending.SUPERSEDED,
                 )
+            if not _is_whole(row):
+                return None
             way = self._way()
             own = next((each for each in row["deployments"] if each["id"] == self.id), None)
             ending = judged(
@@ -255,7 +277,7 @@ class ServiceDeployment:
         """Raises AwsUnreachable."""
         if own["runningCount"] < own["desiredCount"]:
             return False
-        groups = [each.get("targetGroupArn") for each in row.get("loadBalancers", ())]
+        groups = [each.get("targetGroupArn") for each in row.get("loadBalancers") or ()]
         return all(self._answers(arn) for arn in groups if arn)
 
     def _answers(self, target_group: str) -> bool:
@@ -290,6 +312,18 @@ class _Told:
     signs: tuple[int, int] = (0, 0)
 
 
+def _is_whole(row: Row) -> bool:
+    """Every deployment of a service has a name, a beginning and counts (API reference)."""
+    rows = row.get("deployments")
+    if not isinstance(rows, list) or not rows:
+        return False
+    if any(each.get("createdAt") is None for each in rows):
+        return False
+    return all(
+        isinstance(each.get(key), kind) for each in rows for key, kind in _DEPLOYMENT.items()
+    )
+
+
 def _is_paused(way: Row) -> bool:
     """A hook of type PAUSE waits until somebody says how to go on."""
     hooks = way.get("lifecycleHookDetails", ())
@@ -316,7 +350,8 @@ def _because(stopped: Sequence[StoppedTask]) -> str:
 
 def _fresh_events(row: Row, own: Row, told: set[str]) -> tuple[str, ...]:
     """Those since this deployment began that were not told yet, oldest first."""
-    since = [event for event in row["events"] if event["createdAt"] >= own["createdAt"]]
+    whole = [event for event in row.get("events") or () if event.keys() >= _EVENT]
+    since = [event for event in whole if event["createdAt"] >= own["createdAt"]]
     fresh = [event for event in reversed(since) if event["id"] not in told]
     told.update(event["id"] for event in fresh)
     return tuple(event["message"] for event in fresh)
