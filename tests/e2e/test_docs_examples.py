@@ -38,3 +38,5 @@ def _without_the_load_balancer(local: Endpoint) -> None:
     elb = local.client("elbv2")
     [made] = elb.describe_load_balancers(Names=["mine"])["LoadBalancers"]
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    for group in elb.describe_target_groups(Names=["mine-ec2", "mine-ecs"])["TargetGroups"]:
+        elb.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
