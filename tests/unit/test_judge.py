@@ -11,6 +11,8 @@ import pytest
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Words
 from kirikae.move.judge import (
+    TOLERANCE_D,
+    WHOEVER_R,
     Judge,
     Margins,
     Outcome,
@@ -65,6 +67,17 @@ def test_the_expectation_never_exceeds_one_on_the_null(n_old, n_new, r, d):
         for q in safe_alternatives(r * guess + d)[::4]:
             for p_new in (line, min(1.0, line * 1.5)):
                 assert expectation(n_old, n_new, p_old, p_new, guess, q, r, d) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(("n_old", "n_new"), [(9, 1), (30, 10), (5, 5)])
+def test_harm_whoever_asks_is_valid_too(n_old, n_new):
+    """Five times the errors of the old side and what is tolerated beside them."""
+    for p_old, guess in product((0.001, 0.02, 0.1), (0.001, 0.05, 0.4)):
+        line = WHOEVER_R * p_old + TOLERANCE_D
+        for q in harm_alternatives(WHOEVER_R * guess + TOLERANCE_D)[::4]:
+            for p_new in (line, line * 0.5):
+                found = expectation(n_old, n_new, p_old, p_new, guess, q, WHOEVER_R, TOLERANCE_D)
+                assert found <= 1 + 1e-9
 
 
 def seconds_of_errors(*counted):

@@ -415,12 +415,15 @@ class Mix:
         self._found: Said | None = None
         self._sure = False
         """Found by requests enough to tell."""
+        self.askers = Askers.ALIKE
+        """How far both sides are asked alike, as the judge needs to know it."""
 
     def clear(self) -> None:
         self._recent.clear()
         self._sums = {side: _Asked() for side in ("old", "new")}
         self._found = None
         self._sure = False
+        self.askers = Askers.ALIKE
 
     def add(self, batch: Batch) -> None:
         tells = _tells_mix(batch)
@@ -436,15 +439,6 @@ class Mix:
     def _change(self, asked: Mapping[str, _Asked], sign: int) -> None:
         for side, counted in asked.items():
             self._sums[side].change(counted, sign)
-
-    @property
-    def askers(self) -> Askers:
-        """How far both sides are asked alike, as the judge needs to know it."""
-        if self._found is None:
-            return Askers.ALIKE
-        by_askers = self._found.key == _OTHER_CLIENTS
-        nearly = by_askers and self._other_askers(_NEARLY_TIMES) is None
-        return Askers.NEARLY if nearly else Askers.OTHERS
 
     def differs(self) -> Said | None:
         """After the last batch."""
@@ -470,6 +464,14 @@ class Mix:
         else:
             self._found = self._differs_by(_MIX_TIMES, _MIX_PART)
         self._sure = self._found is not None and (self._sure or fewer >= _MIX_LEAST)
+        self.askers = self._how_far()
+
+    def _how_far(self) -> Askers:
+        if self._found is None:
+            return Askers.ALIKE
+        by_askers = self._found.key == _OTHER_CLIENTS
+        nearly = by_askers and self._other_askers(_NEARLY_TIMES) is None
+        return Askers.NEARLY if nearly else Askers.OTHERS
 
     def _differs_by(self, times: float, part: float) -> Said | None:
         return self._other_methods(part) or self._other_routes(part) or self._other_askers(times)
