@@ -74,9 +74,44 @@ def probe(raw):
     raw["method"].append({"type": "probe", "name": "x", "provider": {"type": "http"}})
 
 
+def of_text(raw):
+    raw["method"] = "stop it"
+
+
+def of_texts(raw):
+    raw["method"] = ["stop it"]
+
+
+def no_provider(raw):
+    raw["method"][0]["provider"] = "chaosaws"
+
+
+def no_arguments(raw):
+    raw["method"][0]["provider"]["arguments"] = "cluster=a"
+
+
+def pause(raw):
+    raw["method"][0]["pauses"] = {"after": "a while"}
+
+
+def backwards(raw):
+    raw["method"][0]["pauses"] = {"after": -1}
+
+
+def second_line(raw):
+    raw["steady-state-hypothesis"]["probes"][0]["provider"]["headers"] = {"X": "a\r\nY: b"}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        (of_text, "method is a list, not 'stop it'"),
+        (of_texts, "method: 'stop it' has no keys"),
+        (no_provider, "provider has keys and values, not 'chaosaws'"),
+        (no_arguments, "arguments has keys and values"),
+        (pause, "pauses.after 'a while' is no number of seconds"),
+        (backwards, "pauses.after '?-1'? is no number of seconds"),
+        (second_line, "the header X holds a line break"),
         (process, "the provider 'process' is not supported"),
         (second, "one fault at a time"),
         (unknown, "chaosaws.ecs.actions.delete_cluster is not supported; supported are"),
@@ -98,7 +133,7 @@ def test_what_cannot_be_carried_out_is_refused_with_file_and_line(tmp_path, chan
     assert file.read_text().splitlines()[line - 1].strip()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "a: 1", "{'method': []}"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "a: 1", "{'method': []}", "[" * 5000])
 def test_what_is_no_experiment_is_refused(tmp_path, text):
     """Not a traceback."""
     file = tmp_path / "none.yml"

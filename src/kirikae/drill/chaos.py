@@ -39,6 +39,7 @@ _UNDONE_ANYWAY = (
 )
 """Rollbacks of what the fault's own undoing takes back always."""
 _MOST_BYTES = 1_000_000
+_LONGEST_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Chaos:
     try:
         text = path.read_bytes()[: _MOST_BYTES + 1].decode("utf-8")
         raw = YAML().load(text)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
         told = str(error).splitlines()[0]
         raise ExperimentProblem(f"{path}: cannot be read: {told}") from error
     if len(text) > _MOST_BYTES or not isinstance(raw, dict):
@@ -127,7 +128,7 @@ class _Reader:
                 raise ExperimentProblem(f"{self.path}: has no {key}; nothing could be judged")
         fault, options, lasts = self._method()
         targets, limits, whole = self._hypothesis()
-        for rollback in self.raw.get("rollbacks") or ():
+        for rollback in self._objects(self.raw, "rollbacks"):
             self._rollback(rollback)
         return Chaos(
             title=str(self.raw.get("title", self.path.name)),
@@ -145,9 +146,27 @@ class _Reader:
         where = f"{self.path}:{line + 1}" if line is not None else str(self.path)
         return ExperimentProblem(f"{where}: {why}")
 
+    def _object(self, node: Any, key: str) -> Mapping[str, Any]:
+        """What stands there as keys and values; empty where nothing does."""
+        found = node.get(key)
+        if found is not None and not isinstance(found, dict):
+            raise self._fail(node, f"{key} has keys and values, not {shortened(found)}")
+        return found or {}
+
+    def _objects(self, node: Any, key: str) -> Sequence[Any]:
+        """A list of such."""
+        found = node.get(key)
+        if found is not None and not isinstance(found, list):
+            raise self._fail(node, f"{key} is a list, not {shortened(found)}")
+        for each in found or ():
+            if not isinstance(each, dict):
+                raise self._fail(node, f"{key}: {shortened(each)} has no keys")
+        return found or ()
+
     def _method(self) -> tuple[str, dict[str, str], float | None]:
-        actions = [each for each in self.raw["method"] if each.get("type") == "action"]
-        for each in self.raw["method"]:
+        activities = self._objects(self.raw, "method")
+        actions = [each for each in activities if each.get("type") == "action"]
+        for each in activities:
             if each.get("type") != "action":
                 raise self._fail(
                     each,
@@ -157,11 +176,22 @@ class _Reader:
         for more in actions[1:]:
             raise self._fail(more, "one fault at a time; put this action into a file of its own")
         fault, options = self._fault(actions[0])
-        pauses = actions[0].get("pauses") or {}
+        pauses = self._object(actions[0], "pauses")
         if pauses.get("before"):
             raise self._fail(actions[0], "pauses.before is not supported; say --before")
-        after = pauses.get("after")
-        return fault, options, None if after is None else float(after)
+        return fault, options, self._pause(actions[0], pauses.get("after"))
+
+    def _pause(self, action: Any, after: Any) -> float | None:
+        """Seconds; None: it says nothing."""
+        if after is None:
+            return None
+        try:
+            found = float(self._filled(after, action))
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= _LONGEST_S:
+            raise self._fail(action, f"pauses.after {shortened(after)} is no number of seconds")
+        return found
 
     def _fault(self, action: Any) -> tuple[str, dict[str, str]]:
         name = self._function(action)
@@ -184,7 +214,7 @@ class _Reader:
 
     def _function(self, activity: Any) -> str:
         """``module.func`` of the python provider."""
-        provider = activity.get("provider") or {}
+        provider = self._object(activity, "provider")
         kind = provider.get("type")
         if kind != "python":
             raise self._fail(
@@ -195,7 +225,7 @@ class _Reader:
         return f"{provider.get('module')}.{provider.get('func')}"
 
     def _arguments(self, activity: Any) -> dict[str, str]:
-        found = (activity.get("provider") or {}).get("arguments") or {}
+        found = self._object(self._object(activity, "provider"), "arguments")
         return {str(key): self._filled(value, activity) for key, value in found.items()}
 
     def _filled(self, value: Any, node: Any) -> str:
@@ -203,7 +233,7 @@ class _Reader:
         return _BLANK.sub(lambda match: self._configured(match[1], node), str(value))
 
     def _configured(self, name: str, node: Any) -> str:
-        known = (self.raw.get("configuration") or {}).get(name)
+        known = self._object(self.raw, "configuration").get(name)
         if isinstance(known, dict) and known.get("type") == "env":
             found = self.environment.get(str(known.get("key")), known.get("default"))
             if found is None:
@@ -214,8 +244,8 @@ class _Reader:
         return str(known)
 
     def _hypothesis(self) -> tuple[tuple[Target, ...], tuple[str, ...], bool]:
-        hypothesis = self.raw["steady-state-hypothesis"]
-        probes = list(hypothesis.get("probes") or ())
+        hypothesis = self._object(self.raw, "steady-state-hypothesis")
+        probes = self._objects(hypothesis, "probes")
         asked = [self._asked(each) for each in probes if self._is_http(each)]
         rest = [each for each in probes if not self._is_http(each)]
         for each in rest:
@@ -232,7 +262,7 @@ class _Reader:
         return tuple(asked), limits, bool(rest)
 
     def _is_http(self, probe: Any) -> bool:
-        return bool((probe.get("provider") or {}).get("type") == "http")
+        return self._object(probe, "provider").get("type") == "http"
 
     def _asked(self, probe: Any) -> Target:
         provider = probe["provider"]
@@ -241,7 +271,7 @@ class _Reader:
                 raise self._fail(probe, f"http: {key} is not supported")
         headers = tuple(
             (str(name), self._filled(value, probe))
-            for name, value in (provider.get("headers") or {}).items()
+            for name, value in self._object(provider, "headers").items()
         )
         try:
             found = target(

@@ -92,7 +92,7 @@ def target(
     return Target(
         method,
         split,
-        headers,
+        tuple(_header(name, value, where) for name, value in headers),
         body,
     )
 
