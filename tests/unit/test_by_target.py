@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -112,6 +113,35 @@ def test_a_minute_counts_when_all_its_files_are_read(monkeypatch):
     monkeypatch.setattr(access_log, "MOST_LINES", 2)
     latest = by_target(log, ENDS["0910"], BOUNDS)
     assert latest.asked == 0, "more than is read: no minute of the only file is known to be whole"
+
+
+def burst(ends: int, files: int, rps: int) -> dict[str, list[str] | None]:
+    """Log files of five minutes; now and then half of what is asked in a minute fails."""
+    found: dict[str, list[str] | None] = {}
+    for file in range(files):
+        minutes = range(5 * file, 5 * file + 5)
+        lines = []
+        for minute, n in product(minutes, range(rps * 6)):
+            text = line(f"{9 + minute // 60:02}:{minute % 60:02}:{n % 60:02}")
+            text = text.replace("203.0.113.7", f"203.0.113.{n}")
+            failed = minute in (3, 4, 5, 17, 31) and n % 2
+            lines.append(text.replace(" 200 200 ", " 500 500 ") if failed else text)
+        ended = ends + 5 * (file + 1)
+        found[f"{9 + ended // 60:02}{ended % 60:02}"] = lines
+    return found
+
+
+@pytest.mark.parametrize("per_client", [False, True])
+def test_the_day_before_tells_how_errors_come_together(monkeypatch, per_client):
+    """A move that reads the log is told of bursts before its first step, as by CloudWatch."""
+    log = log_of(monkeypatch, burst(0, 8, 2))
+    log.per_client = per_client
+    until = ENDS["0900"] + 40 * 60
+    told = log.past(until, {"latency": 1.0})
+    assert told["latency"] == 0.0
+    assert told["errors"] > 0.1
+    monkeypatch.setattr(logs_bucket, "files", lambda *_: [])
+    assert log.past(until, {"latency": 1.0}) == {}, "not known is not 0"
 
 
 # --- the judge on them

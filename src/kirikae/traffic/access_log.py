@@ -9,6 +9,7 @@ and is delivered after them, by each node of the load balancer: figures are that
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from math import isfinite
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,12 +24,14 @@ from kirikae.aws import logs_bucket
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
 from kirikae.move.judge import QUANTILES
-from kirikae.traffic.batches import Arm, Batch
+from kirikae.traffic.batches import NOBODY, Arm, Batch
 from kirikae.traffic.figures import (
+    PAST_PERIOD_S,
     PAST_S,
     TRAILING_S,
     Asked,
     Unread,
+    dispersion_of,
     periods,
 )
 
@@ -86,7 +88,7 @@ def request_of(line: str, groups: dict[str, str]) -> Request | None:
         at = datetime.fromisoformat(fields[_CREATED]).timestamp()
     except (OverflowError, OSError) as error:
         raise ValueError(fields[_CREATED]) from error
-    if not isfinite(took):
+    if not math.isfinite(took):
         raise ValueError(fields[_TARGET_S])
     if status == _ABORTED:
         return None
@@ -293,8 +295,22 @@ class AccessLog:
         return found
 
     def past(self, until: float, bounds: Mapping[str, float]) -> dict[str, float]:
-        """Not known: a day of log files is more than a look may read; it is learnt on the way."""
-        return {}
+        """Of as much of the day before as may be read (``back_from``), minute by minute, in votes
+        of the periods that the move has."""
+        end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
+        asked = {"old": sorted(set(bounds.values())), "new": ()}
+        begun: dict[int, Votes] = {}
+        minutes: dict[int, Arm] = {}
+        for file in self.back_from(end):
+            for stamp in [stamp for stamp in begun if stamp >= file.ended]:
+                minute = stamp - stamp % PAST_PERIOD_S
+                counted = begun.pop(stamp).routes(asked)[""]["old"]
+                minutes[minute] = minutes.get(minute, NOBODY).plus(counted)
+            for request in file.requests:
+                stamp = math.floor(request.at / self._period_s) * self._period_s
+                if stamp < end:
+                    begun.setdefault(stamp, Votes(self.per_client)).add(request)
+        return dispersion_of([minutes[stamp] for stamp in sorted(minutes)], bounds)
 
     def back_from(self, until: float) -> Iterator[Logged]:
         """The old side's requests of the day before, the latest file first; where it is more than

@@ -37,7 +37,8 @@ class ByTarget:
     """Feed it requests of the old side from the latest to the earliest log file.
 
     ``alone``, ``others``: target -> Unix time of a minute -> what it answered, and what all the
-    others did.  Requests that no target was asked for (the balancer answered them) are nobody's.
+    others did.  ``whole``: what all of them did.  Requests that no target was asked for (the
+    balancer answered them) are nobody's.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ByTarget:
         self.asked = 0
         self.alone: dict[str, dict[int, Arm]] = {}
         self.others: dict[str, dict[int, Arm]] = {}
+        self.whole: dict[int, Arm] = {}
 
     def add(self, request: Request) -> None:
         stamp = floor(request.at / MINUTE_S) * MINUTE_S
@@ -70,6 +72,7 @@ class ByTarget:
 
     def _count(self, stamp: int, minute: _Minute) -> None:
         whole = minute.whole()
+        self.whole[stamp] = whole.arm(self._bounds, self._per_client)
         for target, (alone, others) in minute.sides(whole).items():
             self.asked += alone.served
             self.alone.setdefault(target, {})[stamp] = alone.arm(self._bounds, self._per_client)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kirikae.aws.errors import AwsRefused
+from kirikae.move.dispersion import on_fewer_targets
 from kirikae.move.judge import Margins
 from kirikae.traffic.access_log import AccessLog
 from kirikae.traffic.alike import Parts, bounds_of
@@ -39,7 +40,7 @@ class Past:
         return self.zones if self.zones.told_apart else self._days()
 
     def _targets(self) -> Parts | None:
-        """Of their past the judge is told nothing, as it is of no move that reads an access log."""
+        """As if one of them stood for a new side of one target."""
         if self.log is None:
             return None
         try:
@@ -50,12 +51,17 @@ class Past:
             )
         except AwsRefused:
             return None
+        whole = [found.whole[stamp] for stamp in sorted(found.whole)]
         return replace(
             self.zones,
             by_name=found.alone,
             others=found.others,
             whole=found.asked,
-            dispersion={},
+            dispersion=on_fewer_targets(
+                dispersion_of(whole, _compared(self.margins, self.zones.tau)),
+                len(found.alone) - 1,
+                1,
+            ),
             of="targets",
         )
 
@@ -81,8 +87,7 @@ def past_of(
     compared = {} if margins.fast_enough_ms else tau
     by_name = source.parts(until, bounds_of(margins, compared))
     whole = by_name.pop("")
-    bound = margins.fast_enough_ms / 1000
-    past = dispersion_of(list(whole.values()), {"latency": bound} if bound else compared)
+    past = dispersion_of(list(whole.values()), _compared(margins, compared))
     requests = sum(arm.requests for arm in whole.values())
     zones = Parts(
         PAST_PERIOD_S,
@@ -98,3 +103,9 @@ def past_of(
         margins,
         until,
     )
+
+
+def _compared(margins: Margins, tau: Mapping[str, float]) -> Mapping[str, float]:
+    """Metric -> the time in seconds above which an answer counts."""
+    bound = margins.fast_enough_ms / 1000
+    return {"latency": bound} if bound else tau
