@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -190,6 +191,24 @@ def test_status_says_what_goes_on_from_here(folder, phase, share, says):
     (folder / "world").write_text(f"{share}\n")
     journal(folder).write(Move("earth", PLAN, phase, share, seq=1, attempt=1, stepped=1))
     assert says in run("move", "status", "earth").stdout
+
+
+def _undecided(settings, bench):
+    thing = WORLD.open(settings, bench)
+    thing.judge = lambda move: Verdict.UNSURE
+    return thing
+
+
+@pytest.mark.parametrize(("hold", "waits"), [(None, True), (Hold(Why.BY_HAND), False)])
+def test_status_says_what_a_move_that_runs_waits_for(folder, monkeypatch, hold, waits):
+    """By the judge, as `move explain` has it; one that is held waits for who holds it."""
+    monkeypatch.setattr(kinds, "KINDS", known(TRAFFIC, replace(WORLD, open=_undecided)))
+    (folder / "world").write_text("100\n")
+    move = Move("earth", PLAN, Phase.RUNNING, 100, seq=1, attempt=1, stepped=1)
+    journal(folder).write(replace(move, held=hold))
+    assert ("waits for judged unsure" in run("move", "status", "earth").stdout) is waits
+    told = run("move", "status", "earth", "--json").json["waits_for"]
+    assert told == ("judged unsure" if waits else "")
 
 
 def test_without_hosts_the_line_that_accepts_it_is_printed(folder):

@@ -3,13 +3,14 @@ move."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kirikae.console import orders, pressing
 from kirikae.console.completion import MOVES
-from kirikae.console.context import open_desk
+from kirikae.console.context import Desk, open_desk
 from kirikae.console.driving import drive_on, start, step
 from kirikae.console.here import Answer, Here
 from kirikae.console.notices import begun, explain
@@ -22,10 +23,11 @@ from kirikae.console.telling import Teller, shown, shown_look
 from kirikae.console.watching import look_at
 from kirikae.console.watching import watch as look_on
 from kirikae.model.errors import UsageProblem
-from kirikae.model.move import Verb
+from kirikae.model.evidence import Verdict
+from kirikae.model.move import Move, Phase, Verb
 from kirikae.model.said import text
 from kirikae.model.shown import clean, writable
-from kirikae.move.engine import held_in_words
+from kirikae.move.engine import Wait, held_in_words
 
 
 @click.group()
@@ -66,8 +68,18 @@ def status(here: Here, name: str, lang: str | None) -> Answer:
     speech = Speech(here.language(lang), desk.kind.name)
     with begun(name, speech):
         found = standing(desk)
+        found = replace(found, wait=_still_lacks(desk, found.move))
     lines = found.lines(speech)
     return Answer(found.to_plain(), lines, found.exit)
+
+
+def _still_lacks(desk: Desk, found: Move) -> Wait | None:
+    """What the judge still waits for, of a move that nobody holds."""
+    if found.phase is not Phase.RUNNING or found.held is not None:
+        return None
+    look = look_at(desk, found)
+    unsure = look.evidence is not None and look.evidence.verdict is Verdict.UNSURE
+    return look.wait if unsure else None
 
 
 @move.command()

@@ -18,6 +18,7 @@ from kirikae.model.finding import Finding, blocking, mended
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE, percent
+from kirikae.move.engine import Wait
 from kirikae.move.kind import Fact, Prospects
 from kirikae.move.lease import Holder
 
@@ -146,6 +147,8 @@ class Standing:
     differs: Said | None = None
     share_found: int | None = None
     """Permille, as the world has it; None where it says nothing about one."""
+    wait: Wait | None = None
+    """What a move that runs waits for, by what is recorded of it; None: nobody has looked."""
 
     @property
     def exit(self) -> Exit:
@@ -154,7 +157,7 @@ class Standing:
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
-            **shown(self.move),
+            **shown(self.move, wait=self.wait),
             "differs": Speech().say(self.differs),
             "driver": "" if self.driver is None else str(self.driver),
             "closed": Speech().say(self.closed),
@@ -169,6 +172,8 @@ class Standing:
         if self.differs is not None:
             told.append(speech.say(self.differs))
         told.append(speech.say(self._driver()))
+        if self.wait is not None:
+            told.append(speech.say(said("console.waits_for", what=self.wait.says)))
         if self._lawful:
             told.append(speech.say(said("console.status.lawful", verbs=self._lawful)))
         if self.closed is not None:
