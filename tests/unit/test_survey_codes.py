@@ -421,6 +421,15 @@ def reads_uploads(real):
     return machine
 
 
+@case("JB08", "/etc/cron.d/shop:1")
+def reads_where_it_writes(real):
+    read = "-n /srv/shop/uploads/of-$(date +\\%d) " if real else ""
+    machine = crontab(f"5 1 * * * deploy /usr/bin/tally {read}>> /srv/shop/uploads/tally.txt")
+    machine.folder("/srv/shop/uploads", 1000)
+    machine.file("/srv/shop/uploads/a.jpg", 1000, at=NOW - 60)
+    return machine
+
+
 @case("JB09", "jobs")
 def sends_bills(real):
     return crontab(f"5 1 * * * deploy /srv/mailer/bin/{'send_invoices' if real else 'tidy'}")

@@ -55,11 +55,16 @@ def made_by_systemd(view: View) -> Iterator[Place]:
                     yield Place(path, f"{key}={name} of {service.unit.name}", (service.name,))
 
 
+def leaves(line: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Where a line of a crontab writes a file, and which."""
+    for match in _LEAVES.finditer(line):
+        yield match, next(filter(None, match.groups()))
+
+
 def left_by_jobs(view: View) -> Iterator[Place]:
     """Files that a line of a crontab writes; the folder where a name is made anew each time."""
     for job in view.schedules.jobs:
-        for match in _LEAVES.finditer(job.line.text):
-            path = next(filter(None, match.groups()))
+        for _, path in leaves(job.line.text):
             says = f"a job of {job.line.path} writes it"
             if view.file_at(path) is not None or path in view.bundle.folder_at:
                 yield Place(path, says)

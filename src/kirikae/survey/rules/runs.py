@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from kirikae.model.bundle import Process
+from kirikae.survey.beside import leaves
 from kirikae.survey.catalogue import Findings, configured, observed, present
 from kirikae.survey.counted import counted
-from kirikae.survey.paths import under
+from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import roots
 from kirikae.survey.schedules import Job
 from kirikae.survey.view import View
@@ -92,20 +93,33 @@ def overlaps(view: View) -> Findings:
 
 
 def reads_what_others_write(view: View) -> Findings:
-    """In a task of its own a job finds an empty folder there."""
+    """In a task of its own a job finds an empty folder there.  What it writes itself is not
+    meant."""
     kept = [root for root in roots(view) if root.kind not in ("log", "cache") and root.services]
     for job in view.schedules.jobs:
-        for path in dict.fromkeys(_PATH.findall(job.says)):
+        for path in dict.fromkeys(_read(job.says)):
             root = next((each for each in kept if under(path.rstrip("/"), [each.path])), None)
             if root is not None:
                 who = " or ".join(root.services)
+                writes = "writes" if root.seen else "may write"
                 yield present(
                     "JB08",
                     where=job.line.at if job.line.number else job.where,
-                    says=f"a job works on {path}, which {who} writes",
+                    says=f"a job works on {path}, which {who} {writes}",
                     evidence=[view.quote(job.line), view.trace(root.path, root.why)],
                 )
                 break
+
+
+def _read(line: str) -> Iterator[str]:
+    """Paths that a job names, and does not only write to; of a name that is made anew each time
+    its folder."""
+    written = [match.span() for match, _ in leaves(line)]
+    for match in _PATH.finditer(line):
+        if any(begin <= match.start() < end for begin, end in written):
+            continue
+        made_anew = line[match.end() : match.end() + 1] in ("$", "`")
+        yield parent_of(match[0]) if made_anew else match[0]
 
 
 def not_twice(view: View) -> Findings:
