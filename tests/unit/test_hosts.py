@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.hosts import ssh
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
@@ -191,6 +192,34 @@ def test_a_client_that_no_shell_could_read_is_told(monkeypatch):
         Host("ssh://web1")
     monkeypatch.setenv("KIRIKAE_SSH", "")
     assert Host("ssh://web1").name == "web1"
+
+
+BUSY = """#!/bin/sh
+echo again >> {folder}/asked
+for word in "$@"; do last=$word; done
+[ $(wc -l < {folder}/asked) -gt {times} ] && exec sh -c "$last"
+echo 'kex_exchange_identification: read: Connection reset by peer' >&2
+exit 255
+"""
+
+
+@pytest.mark.parametrize(("times", "answers"), [(2, True), (3, False)])
+def test_a_host_that_takes_no_more_connections_is_asked_again(
+    tmp_path, monkeypatch, times, answers
+):
+    """Nothing was begun there: sshd drops connections beyond MaxStartups before a login."""
+    monkeypatch.setattr(ssh, "_PAUSE_S", 0.01)
+    script = tmp_path / "ssh"
+    script.write_text(BUSY.format(folder=tmp_path, times=times))
+    script.chmod(0o755)
+    monkeypatch.setenv("KIRIKAE_SSH", str(script))
+    host = Host("ssh://web1")
+    if answers:
+        assert host.run("echo ours") == b"ours\n"
+    else:
+        with pytest.raises(HostSilent, match="kex_exchange_identification"):
+            host.run("echo ours")
+    assert len((tmp_path / "asked").read_text().splitlines()) == 3
 
 
 GREETS = """#!/bin/sh

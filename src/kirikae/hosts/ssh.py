@@ -8,9 +8,11 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import re
 import shlex
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +41,11 @@ _NO_CONNECTION = 255
 """The exit status that ssh keeps for trouble of its own (ssh(1), EXIT STATUS)."""
 _UNKNOWN_KEY = "Host key verification failed"
 _OTHER_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+_BEFORE_A_LOGIN = re.compile(r"kex_exchange_identification|banner exchange")
+"""A host that is busy, or takes no more connections at once (sshd_config(5), MaxStartups): nothing
+was begun there."""
+_ATTEMPTS = 3
+_PAUSE_S = 1.0
 _BODY_MAX = 1 << 20
 
 
@@ -111,8 +118,23 @@ class Host:
         return Answer(answer.status, headers, body)
 
     def _ssh(self, command: str, fed: bytes, timeout_s: float) -> bytes:
+        for attempt in range(_ATTEMPTS):
+            done = self._ran(command, fed, timeout_s)
+            complaint = done.stderr.decode(errors="replace").strip()
+            if done.returncode != _NO_CONNECTION or not _BEFORE_A_LOGIN.search(complaint):
+                break
+            time.sleep(_PAUSE_S * (attempt + 1 < _ATTEMPTS))
+        if done.returncode == _NO_CONNECTION:
+            raise HostSilent(f"{self.name}: {self._why_silent(complaint)}")
+        if done.returncode:
+            raise self._failed(done.returncode, complaint, done.stdout)
+        return done.stdout
+
+    def _ran(
+        self, command: str, fed: bytes, timeout_s: float
+    ) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 [*self._client, self._login, command],
                 input=fed,
                 capture_output=True,
@@ -123,12 +145,6 @@ class Host:
             raise HostBusy(f"{self.name} did not finish within {timeout_s:.0f} s") from error
         except OSError as error:
             raise self._no_client(error) from error
-        complaint = done.stderr.decode(errors="replace").strip()
-        if done.returncode == _NO_CONNECTION:
-            raise HostSilent(f"{self.name}: {self._why_silent(complaint)}")
-        if done.returncode:
-            raise self._failed(done.returncode, complaint, done.stdout)
-        return done.stdout
 
     def _why_silent(self, complaint: str) -> str:
         """Why a connection failed, and what to do about it."""
