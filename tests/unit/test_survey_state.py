@@ -296,6 +296,16 @@ def test_two_services_of_one_user_are_both_named_and_which_one_is_left_open():
     assert "nginx or php8.2-fpm writes into" in finding.says
 
 
+def test_a_job_that_writes_there_is_named_beside_the_service_of_its_user():
+    """By the owner of a folder nobody tells which of them it is."""
+    machine = own_service()
+    machine.file("/opt/app/data/tally.txt", 1000, NOW - 2)
+    assert "job" not in seen(machine)["ST01", "/opt/app/data"].says
+    machine.text("/etc/cron.d/app", "5 1 * * * deploy tally >> /opt/app/data/tally.txt\n")
+    says = seen(machine)["ST01", "/opt/app/data"].says
+    assert says.startswith("app or a job of /etc/cron.d/app writes")
+
+
 def test_marker_files_of_packages_are_nothing_that_a_service_writes():
     """B4: `a2ensite` and apt leave empty files and their own pages, newer than the machine."""
     machine = Machine()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kirikae.model.finding import Confidence, Finding, Trace
 from kirikae.survey import watched
 from kirikae.survey.among_code import rewritten_code
+from kirikae.survey.beside import leaves
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
@@ -116,10 +117,20 @@ class _Judged:
         self._view = view
         self._root = root
         # Who of those that share a user it is cannot be told.
-        self._who = " or ".join(root.services) or "a service"
+        self._runs = " or ".join(root.services) or "a service"
+        self._who = " or ".join((*root.services, *self._jobs())) or self._runs
         self._amount = f"{counted(root.files, 'file', 'files')}, {_size(root.size)}"
         self._naming = list(self._named_elsewhere())
         self._began = self._when_it_began()
+
+    def _jobs(self) -> list[str]:
+        """Crontabs of which a line writes there, whatever it runs as."""
+        found = set()
+        for job in self._view.schedules.jobs:
+            for _, path in leaves(job.line.text):
+                if under(path, [self._root.path]):
+                    found.add(f"a job of {job.line.path}")
+        return sorted(found)
 
     def _named_elsewhere(self) -> Iterator[Trace]:
         """What lies in the tree itself does not speak for it."""
@@ -252,8 +263,8 @@ class _Judged:
     def _quiet(self, long: str = "") -> str:
         """Since when nothing was written, in words; a service of unknown age proves nothing."""
         if self._began is None:
-            return f"nothing tells since when {self._who} runs"
-        return f"nothing was written there{long} since {self._who} began"
+            return f"nothing tells since when {self._runs} runs"
+        return f"nothing was written there{long} since {self._runs} began"
 
     def _is_empty(self) -> Finding:
         """Nothing lies there yet: it blocks nothing."""
