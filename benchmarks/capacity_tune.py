@@ -2,7 +2,8 @@
 
     python benchmarks/capacity_tune.py [generations [seed...]]
 
-Both know the same: the weeks before, and one of them with 1.3 times its load.  The hand rule gets
+Both know the same: the weeks before, one of them with 1.3 times its load, and one with a flash
+crowd a day.  The hand rule gets
 the least floor with which it holds the limit on all of these, the tuned ones are searched on them;
 then both stand before the unseen week, and of the tuned ones the cheapest counts that holds the
 limit there.  Beside it stands what nobody could know beforehand: the least floor for the unseen
@@ -24,7 +25,7 @@ from kirikae.capacity.settings import CapacityFile
 from kirikae.capacity.settings import read as read_rules
 from kirikae.capacity.simulate import Rules, Run, simulate
 from kirikae.capacity.trace import Made, Trace, made
-from kirikae.capacity.tune import GENERATIONS, LOUDER, split, tune
+from kirikae.capacity.tune import GENERATIONS, searched, split, tune
 from kirikae.capacity.writing import FIRST
 from kirikae.model.scaling import Metric, TargetTracking
 
@@ -78,7 +79,8 @@ def compared(seed: int, generations: int) -> float | None:
     weeks = split(made(Made(peak=PEAK, days=WEEKS * 7, crowds=CROWDS, seed=seed)))
     hour = cost.task_hour(file.region, file.task.cpu, file.task.memory)
     limit = file.bad_percent / 100
-    hand = by_hand(file, (*weeks.seen, weeks.seen[-1].scaled(LOUDER)), weeks.unseen, hour)
+    known = searched(weeks, np.random.default_rng(seed))
+    hand = by_hand(file, known, weeks.unseen, hour)
     oracle = by_hand(file, (weeks.unseen,), weeks.unseen, hour)
     front = tune(file, weeks, hour, seed, generations=generations)[1:]
     best = next((each for each in front if each.bad <= limit), None)

@@ -16,7 +16,7 @@ from kirikae.capacity.settings import read as read_rules
 from kirikae.capacity.simulate import Daily, Rules, Task, simulate
 from kirikae.capacity.trace import Made, Trace, made
 from kirikae.capacity.trace import read as read_trace
-from kirikae.capacity.tune import judged, split, tune
+from kirikae.capacity.tune import LOUDER, judged, searched, split, tune
 from kirikae.capacity.writing import FIRST, text_of
 from kirikae.model.said import LANGUAGES
 from kirikae.model.scaling import Metric, Step, StepScaling, TargetTracking
@@ -208,6 +208,16 @@ def test_the_text_of_rules_is_read_as_the_same_rules(rules, tmp_path):
 def test_tuning_needs_a_week_that_it_never_saw():
     with pytest.raises(TraceProblem, match="two whole ones at least"):
         split(made(Made(peak=100, days=10)))
+
+
+def test_rules_are_searched_on_what_has_not_come_yet_as_well():
+    """The last known week louder, and with a crowd a day; never the week that judges."""
+    weeks = split(made(Made(peak=100, days=14, crowds=0, seed=4)))
+    plain, louder, crowded = searched(weeks, np.random.default_rng(1))
+    assert plain is weeks.seen[0] and np.allclose(louder.rates, LOUDER * plain.rates)
+    times = (crowded.rates / plain.rates).reshape(7, 24 * 60).max(axis=1)
+    assert np.all(times >= 2.19), "one a day"
+    assert np.median(crowded.rates / plain.rates) < 1.01
 
 
 def test_tuning_is_repeatable_and_judges_on_the_unseen_week(rules):

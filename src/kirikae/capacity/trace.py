@@ -28,6 +28,9 @@ _MOST_HOLES = 5
 """Minutes in a row without a figure that are filled by a straight line; more are a hole."""
 
 
+_DAY = 24 * 60
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """``rates``: requests per second in each minute from ``begins`` (seconds since 1970, a whole
@@ -48,6 +51,13 @@ class Trace:
             self.rates * factor,
             self.filled,
         )
+
+    def crowded(self, draw: np.random.Generator) -> Trace:
+        """The same days with a flash crowd in each, at a minute of its own."""
+        rates = self.rates.copy()
+        for day in range(0, self.minutes, _DAY):
+            _crowd(rates, day + int(draw.integers(0, min(_DAY, self.minutes - day))))
+        return Trace(self.begins, rates, self.filled)
 
     def weeks(self) -> Iterator[Trace]:
         """Its whole weeks, one after the other."""
@@ -253,6 +263,11 @@ def made(of: Made, begins: int = 1_790_553_600) -> Trace:
         len(minute),
         draw.poisson(of.crowds * of.days / 7),
     ):
-        after = minute[begin:] - begin
-        rates[begin:] *= 1 + 1.2 * np.exp(-after / 10)
+        _crowd(rates, begin)
     return Trace(begins, rates)
+
+
+def _crowd(rates: NDArray[np.float64], begin: int) -> None:
+    """2.2 times the load within a minute; what is more than usual halves in seven."""
+    after = np.arange(len(rates) - begin)
+    rates[begin:] *= 1 + 1.2 * np.exp(-after / 10)

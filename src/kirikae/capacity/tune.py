@@ -1,8 +1,8 @@
 """Search for rules that hold a limit at the least cost, and judge them on a week never seen.
 
-The best of many candidates fits the days it was searched on: it is tried on several weeks and on
-louder ones, and what is told of it comes from a week that took no part (Storn and Price,
-"Differential Evolution", 1997, here current-to-best/1).
+The best of many candidates fits the days it was searched on: it is tried on several weeks, on a
+louder one and on one with a flash crowd a day, and what is told of it comes from a week that took
+no part (Storn and Price, "Differential Evolution", 1997, here current-to-best/1).
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def tune(
 ) -> list[Tried]:
     """The file's own rules first, then the front of cost against bad requests, cheapest first; all
     judged on the unseen week."""
-    search = _Search(file, split, hour, knobs(file))
     draw = np.random.default_rng(seed)
+    search = _Search(file, split, hour, knobs(file), searched(split, draw))
     people = search.begin(draw)
     scores = search.scores(people)
     for generation in range(generations):
@@ -170,6 +170,13 @@ def tune(
         judged(file, split.unseen, hour),
         *_front([judged(rules, split.unseen, hour) for rules in found]),
     ]
+
+
+def searched(split: Split, draw: np.random.Generator) -> tuple[Trace, ...]:
+    """The weeks that were seen, and the last one of them louder and with crowds: what has not come
+    yet."""
+    last = split.seen[-1]
+    return (*split.seen, last.scaled(LOUDER), last.crowded(draw))
 
 
 def _front(tried: Sequence[Tried]) -> list[Tried]:
@@ -217,6 +224,7 @@ class _Search:
     split: Split
     hour: Price
     turned: tuple[Knob, ...]
+    weeks: tuple[Trace, ...]
 
     @cached_property
     def _low(self) -> Numbers:
@@ -244,9 +252,8 @@ class _Search:
         return np.clip(np.where(crossed, mutant, people), self._low, self._high)
 
     def scores(self, people: Numbers) -> Numbers:
-        """Cost, made dearer by what goes over the limit; summed over the weeks and one louder
-        week."""
-        weeks = (*self.split.seen, self.split.seen[-1].scaled(LOUDER))
+        """Cost, made dearer by what goes over the limit; summed over the weeks."""
+        weeks = self.weeks
         values = {
             knob.path: np.tile(np.round(people[:, index]), len(weeks))
             for index, knob in enumerate(self.turned)
