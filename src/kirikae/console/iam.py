@@ -40,6 +40,10 @@ def _run(here: Here) -> list[Statement]:
     return policy.to_run(load_project(here))
 
 
+def _remove(here: Here) -> list[Statement]:
+    return policy.to_remove(load_project(here))
+
+
 def _drive(here: Here) -> list[Statement]:
     sight = _sight(here)
     return policy.to_drive(sight.project, sight.desks())
@@ -71,6 +75,7 @@ _DUTIES: Mapping[str, Callable[[Here], list[Statement]]] = {
     "drive": _drive,
     "deploy": _deploy,
     "run": _run,
+    "remove": _remove,
     "jobs": _of_kind("jobs"),
     "logs": _of_kind("logs"),
 }
@@ -84,8 +89,9 @@ def iam(here: Here, duty: str) -> Answer:
     """Print the IAM policy of one DUTY, to be pasted.
 
     survey looks and changes nothing; drive turns every move of the project; jobs and logs only the
-    moves of those kinds; deploy puts releases onto the new fleet; run is for `ecs run`. The tasks'
-    own roles are written by `build write`, `jobs write` and `move drive --definition`.
+    moves of those kinds; deploy puts releases onto the new fleet; run is for `ecs run`, remove for
+    `ecs deregister`. The tasks' own roles are written by `build write`, `jobs write` and `move
+    drive --definition`.
     """
     made = policy.document(_DUTIES[duty](here))
     return Answer({"policy": made}, json.dumps(made, indent=2).split("\n"))

@@ -89,6 +89,17 @@ def to_run(project: Project) -> list[Statement]:
     ]
 
 
+def to_remove(project: Project) -> list[Statement]:
+    """To look, and to take revisions away (`ecs deregister`); the journal names the ways back."""
+    scope = f"arn:aws:ecs:{project.region}:{project.account}"
+    return [
+        *to_look(),
+        *journal(project),
+        allow("Deregister", "*", "ecs:DeregisterTaskDefinition", "ecs:ListTaskDefinitions"),
+        allow("DeleteRevisions", f"{scope}:task-definition/*", "ecs:DeleteTaskDefinitions"),
+    ]
+
+
 def _turning(project: Project, desks: list[Desk]) -> list[Statement]:
     found = [*to_look(), *journal(project), *telling(project)]
     for desk in desks:
