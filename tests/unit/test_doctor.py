@@ -443,8 +443,12 @@ def test_who_runs_tasks_of_their_own_changes_no_service(account, simulator):
     assert begin["Condition"]["ArnEquals"]["ecs:cluster"].endswith(":cluster/shop")
 
 
-def test_only_who_removes_may_take_revisions_away(account, simulator):
-    removes = {"ecs:DeregisterTaskDefinition", "ecs:DeleteTaskDefinitions"}
+def test_only_who_removes_may_take_revisions_and_services_away(account, simulator):
+    removes = {
+        "ecs:DeleteService",
+        "ecs:DeleteTaskDefinitions",
+        "ecs:DeregisterTaskDefinition",
+    }
     assert removes <= actions_of("iam", "remove")
     assert not removes & (actions_of("iam", "run") | actions_of("doctor", "--policy", "move"))
 

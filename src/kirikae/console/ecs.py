@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kirikae.console.ecs_delete import delete
 from kirikae.console.ecs_deregister import deregister
 from kirikae.console.ecs_desk import EcsDesk, Given, aws_opener, common
 from kirikae.console.ecs_desk import open_ecs_desk as opened
@@ -476,3 +477,4 @@ def execute(
 
 ecs.add_command(run)
 ecs.add_command(deregister)
+ecs.add_command(delete)

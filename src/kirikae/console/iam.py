@@ -90,8 +90,8 @@ def iam(here: Here, duty: str) -> Answer:
 
     survey looks and changes nothing; drive turns every move of the project; jobs and logs only the
     moves of those kinds; deploy puts releases onto the new fleet; run is for `ecs run`, remove for
-    `ecs deregister`. The tasks' own roles are written by `build write`, `jobs write` and `move
-    drive --definition`.
+    `ecs deregister` and `ecs delete`. The tasks' own roles are written by `build write`, `jobs
+    write` and `move drive --definition`.
     """
     made = policy.document(_DUTIES[duty](here))
     return Answer({"policy": made}, json.dumps(made, indent=2).split("\n"))

@@ -90,13 +90,20 @@ def to_run(project: Project) -> list[Statement]:
 
 
 def to_remove(project: Project) -> list[Statement]:
-    """To look, and to take revisions away (`ecs deregister`); the journal names the ways back."""
+    """To look, and to take revisions and services away (`ecs deregister`, `ecs delete`); the
+    journal names the ways back."""
     scope = f"arn:aws:ecs:{project.region}:{project.account}"
+    new = project.fleets.new
+    services = f"{scope}:service/{new.cluster}"
+    names = [new.ecs_service, *new.services]
     return [
         *to_look(),
         *journal(project),
         allow("Deregister", "*", "ecs:DeregisterTaskDefinition", "ecs:ListTaskDefinitions"),
         allow("DeleteRevisions", f"{scope}:task-definition/*", "ecs:DeleteTaskDefinitions"),
+        *_named_once(
+            [allow("DeleteService", f"{services}/{name}", "ecs:DeleteService") for name in names]
+        ),
     ]
 
 
