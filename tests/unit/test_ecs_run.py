@@ -267,6 +267,7 @@ def test_a_dry_run_shows_both_calls_and_sends_none(here, cloud):
         (ended(None, None, stop_code="TaskFailedToStart"), "web", "failed", None),
         (ended(0, 0, stop_code="UserInitiated"), "web", "stopped", 0),
         (ended(0, 0, stop_code="SpotInterruption"), "web", "stopped", 0),
+        (ended(137, 137, stop_code="UserInitiated"), "web", "stopped", 137),
         (ended(0, 0, containers=[]), "web", "failed", None),
     ],
 )
@@ -318,6 +319,8 @@ def test_a_task_that_is_not_begun_is_refused_with_ecs_s_reason(here, cloud):
     told = run("ecs", "run", "--count", "2", "--json")
     assert (told.exit_code, told.json["ending"]) == (3, "succeeded")
     assert told.json["failures"] == why
+    aws.answers["RunTask"] = {"tasks": [{"taskArn": TASK}], "failures": []}
+    assert run("ecs", "run", "--count", "2").exit_code == 3
 
 
 def test_what_runs_longer_than_it_is_waited_for_is_not_stopped(here, cloud):

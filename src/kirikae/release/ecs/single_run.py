@@ -20,7 +20,7 @@ from kirikae.release.stopped import StoppedTask, Stops
 Row = Mapping[str, Any]
 _AGAIN_S = (1.0, 2.0, 4.0)
 """So long after a call without an answer it is sent again, with its token: none begins twice."""
-_BY_ITSELF = ("", "EssentialContainerExited")
+_BY_ITSELF = ("", "EssentialContainerExited", "TaskFailedToStart")
 """Stop codes of a task that nobody stopped (API reference, Task)."""
 _ENDED = "STOPPED"
 _RUNS = "RUNNING"
@@ -67,9 +67,10 @@ def judged(row: Row, watched: str) -> tuple[How, int | None]:
     with 0 because it was told to stop may have done half of its work."""
     own: Row = next((each for each in row.get("containers", ()) if each["name"] == watched), {})
     code = own.get("exitCode")
-    if code != 0 or own.get("reason"):
-        return How.FAILED, code
-    return (How.SUCCEEDED if row.get("stopCode", "") in _BY_ITSELF else How.STOPPED), code
+    if row.get("stopCode", "") not in _BY_ITSELF:
+        return How.STOPPED, code
+    well = code == 0 and not own.get("reason")
+    return (How.SUCCEEDED if well else How.FAILED), code
 
 
 def begin(
@@ -101,7 +102,8 @@ def _begun(aws: Aws, asked: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
         raise KirikaeError(
             f"no task was begun: {'; '.join(map(why_not, failures)) or 'AWS gives no reason'}"
         )
-    return [*tasks], [*failures]
+    fewer = len(tasks) < asked["count"] and not failures
+    return [*tasks], [{"reason": "AWS gives no reason"}] if fewer else [*failures]
 
 
 def why_not(failure: Row) -> str:
