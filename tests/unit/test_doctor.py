@@ -433,6 +433,26 @@ def test_each_duty_gets_its_own_policy_and_together_they_are_the_whole(account, 
     assert drives | deploys == actions_of("doctor", "--policy", "move")
 
 
+def test_who_runs_tasks_of_their_own_changes_no_service(account, simulator):
+    """`ecs run` begins tasks in the one cluster that the project file names."""
+    runs = actions_of("iam", "run") - actions_of("iam", "survey")
+    assert {"ecs:RunTask", "ecs:RegisterTaskDefinition", "logs:GetLogEvents"} <= runs
+    assert not runs & {"ecs:UpdateService", "ecs:StopTask"}
+    statements = run("iam", "run", "--json").json["policy"]["Statement"]
+    (begin,) = [each for each in statements if "ecs:RunTask" in each["Action"]]
+    assert begin["Condition"]["ArnEquals"]["ecs:cluster"].endswith(":cluster/shop")
+
+
+def test_only_who_removes_may_take_revisions_and_services_away(account, simulator):
+    removes = {
+        "ecs:DeleteService",
+        "ecs:DeleteTaskDefinitions",
+        "ecs:DeregisterTaskDefinition",
+    }
+    assert removes <= actions_of("iam", "remove")
+    assert not removes & (actions_of("iam", "run") | actions_of("doctor", "--policy", "move"))
+
+
 def test_each_action_is_a_call_that_aws_has(account, simulator):
     """A misspelt action would allow nothing, and IAM takes it without a word."""
     models = {"elasticloadbalancing": "elbv2"}

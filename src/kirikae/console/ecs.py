@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kirikae.console.ecs_delete import delete
+from kirikae.console.ecs_deregister import deregister
 from kirikae.console.ecs_desk import EcsDesk, Given, aws_opener, common
 from kirikae.console.ecs_desk import open_ecs_desk as opened
+from kirikae.console.ecs_desk import seconds_of as _seconds
+from kirikae.console.ecs_run import run
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, Whole
 from kirikae.console.progress import Progress, as_json
@@ -25,7 +29,7 @@ from kirikae.model.errors import Exit, KirikaeError, UsageProblem
 from kirikae.model.said import Said, said
 from kirikae.release import codedeploy_group
 from kirikae.release.codedeploy import CONTROLLER
-from kirikae.release.ecs import comparing, goduration, initial, remote
+from kirikae.release.ecs import comparing, initial, remote
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
 from kirikae.release.ecs.gojson import without_empty, written
@@ -438,14 +442,6 @@ def wait(here: Here, given: Given, until: str, timeout: str | None) -> Answer:
     return waited(desk, until, desk.config.timeout_s if timeout is None else _seconds(timeout))
 
 
-def _seconds(text: str) -> float | None:
-    """Nought is no limit."""
-    try:
-        return goduration.seconds(text) or None
-    except ValueError as error:
-        raise UsageProblem(f"--timeout: {error}") from error
-
-
 # --- exec
 
 
@@ -477,3 +473,8 @@ def execute(
     session-manager-plugin."""
     here.assert_may_change("ecs exec", dry_run)
     return entered(opened(here, given), task, container, command, dry_run)
+
+
+ecs.add_command(run)
+ecs.add_command(deregister)
+ecs.add_command(delete)

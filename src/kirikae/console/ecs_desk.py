@@ -17,6 +17,7 @@ from kirikae.console.here import Here
 from kirikae.console.options import LANG
 from kirikae.console.speech import Speech
 from kirikae.model.errors import UsageProblem
+from kirikae.release.ecs import goduration
 from kirikae.release.ecs.config import EcsConfig, Wanted, load
 from kirikae.release.ecs.envfile import variables
 from kirikae.release.ecs.jsonnet import External
@@ -104,6 +105,14 @@ def open_ecs_desk(here: Here, given: Given) -> EcsDesk:
         open_aws,
         Speech(here.language(given.lang)),
     )
+
+
+def seconds_of(timeout: str) -> float | None:
+    """None: nought is no limit.  Raises UsageProblem."""
+    try:
+        return goduration.seconds(timeout) or None
+    except ValueError as error:
+        raise UsageProblem(f"--timeout: {error}") from error
 
 
 # --- options

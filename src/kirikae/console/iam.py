@@ -36,6 +36,14 @@ def _deploy(here: Here) -> list[Statement]:
     return policy.to_deploy(project)
 
 
+def _run(here: Here) -> list[Statement]:
+    return policy.to_run(load_project(here))
+
+
+def _remove(here: Here) -> list[Statement]:
+    return policy.to_remove(load_project(here))
+
+
 def _drive(here: Here) -> list[Statement]:
     sight = _sight(here)
     return policy.to_drive(sight.project, sight.desks())
@@ -66,6 +74,8 @@ _DUTIES: Mapping[str, Callable[[Here], list[Statement]]] = {
     "survey": _survey,
     "drive": _drive,
     "deploy": _deploy,
+    "run": _run,
+    "remove": _remove,
     "jobs": _of_kind("jobs"),
     "logs": _of_kind("logs"),
 }
@@ -79,8 +89,9 @@ def iam(here: Here, duty: str) -> Answer:
     """Print the IAM policy of one DUTY, to be pasted.
 
     survey looks and changes nothing; drive turns every move of the project; jobs and logs only the
-    moves of those kinds; deploy puts releases onto the new fleet. The tasks' own roles are written
-    by `build write`, `jobs write` and `move drive --definition`.
+    moves of those kinds; deploy puts releases onto the new fleet; run is for `ecs run`, remove for
+    `ecs deregister` and `ecs delete`. The tasks' own roles are written by `build write`, `jobs
+    write` and `move drive --definition`.
     """
     made = policy.document(_DUTIES[duty](here))
     return Answer({"policy": made}, json.dumps(made, indent=2).split("\n"))

@@ -20,19 +20,19 @@ from kirikae.model.said import Words
 from kirikae.move.kind import Kind, Turned
 
 
-def _in(room: str, name: str) -> Callable[[], Kind[Any]]:
+def _in(package: str, name: str) -> Callable[[], Kind[Any]]:
     def kind() -> Kind[Any]:
-        found: Kind[Any] = getattr(import_module(f"kirikae.{room}.kind"), name)
+        found: Kind[Any] = getattr(import_module(f"{package}.kind"), name)
         return found
 
     return kind
 
 
 KINDS: Mapping[str, Callable[[], Kind[Any]]] = {
-    "traffic": _in("traffic", "TRAFFIC"),
-    "jobs": _in("jobs", "JOBS"),
-    "workers": _in("jobs.workers", "WORKERS"),
-    "logs": _in("logs", "LOGS"),
+    "traffic": _in("kirikae.traffic", "TRAFFIC"),
+    "jobs": _in("kirikae.jobs", "JOBS"),
+    "workers": _in("kirikae.jobs.workers", "WORKERS"),
+    "logs": _in("kirikae.logs", "LOGS"),
 }
 
 

@@ -71,6 +71,42 @@ def to_deploy(project: Project) -> list[Statement]:
     return _named_once([*to_look(), *journal(project), *_releases(project)])
 
 
+def to_run(project: Project) -> list[Statement]:
+    """To look, and to run tasks of their own in the new fleet's cluster (`ecs run`); of which
+    family, the project file does not say."""
+    scope = f"arn:aws:ecs:{project.region}:{project.account}"
+    cluster = f"{scope}:cluster/{project.fleets.new.cluster}"
+    run = allow("Run", f"{scope}:task-definition/*", "ecs:RunTask")
+    within = {"ArnEquals": {"ecs:cluster": cluster}}
+    tags = {"StringEquals": {"ecs:CreateAction": ["RegisterTaskDefinition", "RunTask"]}}
+    return [
+        *to_look(),
+        allow("Define", "*", "ecs:RegisterTaskDefinition"),
+        {**run, "Condition": within},
+        {**allow("Tag", "*", "ecs:TagResource"), "Condition": tags},
+        *_named_once([*_passing(project)]),
+        allow("WhyTasksStop", "*", "logs:GetLogEvents"),
+    ]
+
+
+def to_remove(project: Project) -> list[Statement]:
+    """To look, and to take revisions and services away (`ecs deregister`, `ecs delete`); the
+    journal names the ways back."""
+    scope = f"arn:aws:ecs:{project.region}:{project.account}"
+    new = project.fleets.new
+    services = f"{scope}:service/{new.cluster}"
+    names = [new.ecs_service, *new.services]
+    return [
+        *to_look(),
+        *journal(project),
+        allow("Deregister", "*", "ecs:DeregisterTaskDefinition", "ecs:ListTaskDefinitions"),
+        allow("DeleteRevisions", f"{scope}:task-definition/*", "ecs:DeleteTaskDefinitions"),
+        *_named_once(
+            [allow("DeleteService", f"{services}/{name}", "ecs:DeleteService") for name in names]
+        ),
+    ]
+
+
 def _turning(project: Project, desks: list[Desk]) -> list[Statement]:
     found = [*to_look(), *journal(project), *telling(project)]
     for desk in desks:
@@ -122,12 +158,17 @@ def _releases(project: Project) -> Iterator[Statement]:
     for name in names:
         service = f"{scope}:service/{new.cluster}/{name}"
         yield allow("Deploy", service, *_SERVICE)
+    yield from _passing(project)
+    yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
+    yield from _codedeploy(project)
+
+
+def _passing(project: Project) -> Iterator[Statement]:
+    """Roles that tasks get."""
     for role in (execution_role(project), task_role(project)):
         if role is not None:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"
             yield allow("PassRole", arn, "iam:PassRole")
-    yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
-    yield from _codedeploy(project)
 
 
 def _drains(project: Project) -> Iterator[Statement]:

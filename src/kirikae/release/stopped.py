@@ -93,9 +93,18 @@ class Stops:
             )
         except KirikaeError:
             return ()
-        return tuple(self._with_log(row, times) for row, times in _causes(rows))
+        return tuple(self._with_log(row, times, _guilty(row)) for row, times in _causes(rows))
 
-    def _with_log(self, row: Mapping[str, Any], times: int) -> StoppedTask:
+    def whole(self, row: Mapping[str, Any]) -> StoppedTask:
+        """One task with every container of it, also those that ended well.  Never raises."""
+        return self._with_log(row, 1, row.get("containers", ()))
+
+    def _with_log(
+        self,
+        row: Mapping[str, Any],
+        times: int,
+        told: Sequence[Mapping[str, Any]],
+    ) -> StoppedTask:
         """Definition and log are only asked for where something is to be told."""
         settings = self._log_settings(row)
         name = row["taskArn"].rpartition("/")[2]
@@ -105,7 +114,7 @@ class Stops:
                 settings.get(each["name"], {}),
                 name,
             )
-            for each in _guilty(row)
+            for each in told
         ]
         return StoppedTask(
             task=name,
