@@ -30,6 +30,7 @@ from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
 from kirikae.release.ecs.gojson import without_empty, written
 from kirikae.release.ecs.initial import Place, as_jsonnet
+from kirikae.release.ecs.until import PAUSED, STABLE, Until
 from kirikae.release.ecs.verify.bench import Bench
 from kirikae.release.ecs.verify.checked import Checked, Result
 from kirikae.release.ecs.verify.whole import verified
@@ -347,12 +348,8 @@ def verify(here: Here, given: Given, get_secrets: bool, put_logs: bool, cache: b
 
 # --- wait
 
-_STABLE = "stable"
-_PAUSED = "paused"
-_UNTIL = (_STABLE, "deployed", _PAUSED)
 
-
-def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
+def waited(desk: EcsDesk, until: Until, timeout_s: float | None) -> Answer:
     """Until the service's newest deployment has ended; how, is in the answer."""
     from kirikae.aws import ecs_definitions
     from kirikae.release.errors import NotFinished, RolledBack
@@ -362,6 +359,13 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
     row = ecs_definitions.service(desk.aws, config.cluster, config.service)
     if row is None:
         raise UsageProblem(f"there is no service {config.service!r} in {config.cluster}")
+    until.assert_can_come(row)
+    if until.event:
+        from kirikae.console.ecs_wait import event_waited
+
+        return event_waited(desk, until.event, _LONGEST_S if timeout_s is None else timeout_s)
+    if until.stage:
+        _assert_seen(desk, str(row.get("currentServiceDeployment", "")))
     primary = next((each for each in row["deployments"] if each["status"] == "PRIMARY"), None)
     if primary is None:
         raise UsageProblem(f"ECS tells of no deployment of {config.service}: who deploys it?")
@@ -371,8 +375,9 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
         config.service,
         str(primary["id"]),
         arn=str(row.get("currentServiceDeployment", "")),
-        wants_pause=until == _PAUSED,
-        until_alone=until == _STABLE,
+        wants_pause=until.kind == PAUSED,
+        until_alone=until.kind == STABLE,
+        until_stage=until.stage,
     )
     progress = Progress()
     told = ""
@@ -384,21 +389,39 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
                 progress.step(line)
             told = counts_of(look)
     except (NotFinished, RolledBack) as error:
-        return _ended(error, config.service)
+        return ended(error, config.service)
     return _reached(last, desk)
 
 
+def _assert_seen(desk: EcsDesk, arn: str) -> None:
+    """Who may not look at service deployments would wait for a stage in vain.  Raises
+    AwsRefused."""
+    from kirikae.aws import ecs_definitions
+
+    if arn:
+        ecs_definitions.service_deployment(desk.aws, arn)
+
+
 def _reached(last: Look | None, desk: EcsDesk) -> Answer:
-    """What was waited for is there."""
-    assert last is not None and last.ending is not None
+    """What was waited for is there; a stage or an event is no ending."""
+    assert last is not None
     service = desk.config.service
+    if last.ending is None:
+        return staged(desk, last.stage)
     counts = {key: getattr(last, key) for key in ("running", "desired", "pending")}
     ending = said(f"release.ending.{last.ending}")
     line = said("release.ecs.ended", service=service, ending=ending, **counts)
     return Answer({"ending": last.ending, "service": service}, [desk.speech.say(line)])
 
 
-def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
+def staged(desk: EcsDesk, stage: str) -> Answer:
+    """It goes on from here."""
+    service = desk.config.service
+    line = said("release.ecs.staged", service=service, stage=stage)
+    return Answer({"ending": None, "stage": stage, "service": service}, [desk.speech.say(line)])
+
+
+def ended(error: NotFinished | RolledBack, service: str) -> Answer:
     stopped = list(error.stopped)
     return Answer(
         {
@@ -418,10 +441,11 @@ def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
 @click.option(
     "--wait-until",
     "until",
-    type=click.Choice(_UNTIL),
-    default=_STABLE,
+    default=STABLE,
     show_default=True,
-    help="deployed: the former tasks may still drain; paused: a hook waits for somebody.",
+    metavar="stable|deployed|paused|ecs:STAGE|codedeploy:EVENT",
+    help="deployed: the former tasks may still drain; paused: a hook waits for somebody; a stage "
+    "of ECS or an event of CodeDeploy: it has come so far, and goes on.",
 )
 @click.option(
     "--timeout",
@@ -434,8 +458,9 @@ def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
 def wait(here: Here, given: Given, until: str, timeout: str | None) -> Answer:
     """Wait for the service's newest deployment and say how it ended: succeeded (0), rolled_back
     (4), stopped, superseded, scaled_to_zero, timed_out or paused (3)."""
+    wanted = Until.read(until)
     desk = opened(here, given)
-    return waited(desk, until, desk.config.timeout_s if timeout is None else _seconds(timeout))
+    return waited(desk, wanted, desk.config.timeout_s if timeout is None else _seconds(timeout))
 
 
 def _seconds(text: str) -> float | None:
