@@ -26,6 +26,7 @@ from kirikae.model.said import Said, said
 from kirikae.release import codedeploy_group
 from kirikae.release.codedeploy import CONTROLLER
 from kirikae.release.ecs import comparing, goduration, initial, remote
+from kirikae.release.ecs.comparing import OF_SERVICE, Which
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
 from kirikae.release.ecs.gojson import without_empty, written
@@ -176,10 +177,12 @@ def render(here: Here, given: Given, targets: Sequence[str], jsonnet: bool) -> A
 # --- diff
 
 
-def told_apart(desk: EcsDesk, with_service: bool, every: bool, exit_code: bool) -> Answer:
+def told_apart(
+    desk: EcsDesk, with_service: bool, every: bool, exit_code: bool, which: Which = OF_SERVICE
+) -> Answer:
     """What a deploy of these files would change, and why each place differs."""
     loaded = comparing.load_all(desk.config)
-    found = list(comparing.differences(desk.config, desk.aws, loaded, with_service))
+    found = list(comparing.differences(desk.config, desk.aws, loaded, with_service, which))
     lines = [line for each in found for line in each.text.splitlines()]
     remarks = [*desk.config.remarks, *loaded.remarks]
     plain = {"targets": [each.to_plain() for each in found], "remarks": remarks}
@@ -200,14 +203,16 @@ def _reasons(found: Sequence[Compared], every: bool) -> Iterator[Said]:
         yield from (said("release.diff.of", target=each.target, what=what) for what in told)
 
 
-def told_by(desk: EcsDesk, command: str, jsonnet: bool, with_service: bool) -> Answer:
+def told_by(
+    desk: EcsDesk, command: str, jsonnet: bool, with_service: bool, which: Which = OF_SERVICE
+) -> Answer:
     """Let a command of the user's compare: it gets ``remote/X local/X``, target by target."""
     loaded = comparing.load_all(desk.config)
     suffix = ".jsonnet" if jsonnet else ".json"
     with tempfile.TemporaryDirectory(prefix="kirikae-diff-") as folder:
         codes = [
             _external(command, Path(folder), f"{name}{suffix}", *_both_texts(both, jsonnet))
-            for name, both in comparing.sides(desk.config, desk.aws, loaded, with_service)
+            for name, both in comparing.sides(desk.config, desk.aws, loaded, with_service, which)
         ]
     return Answer({"exit_codes": codes}, silent=not as_json())
 
@@ -237,23 +242,44 @@ def _external(command: str, folder: Path, name: str, left: str, right: str) -> i
     "--external", envvar="ECSPRESSO_DIFF_COMMAND", help="Let this command compare the files."
 )
 @click.option("--jsonnet", is_flag=True, help="With --external: files in Jsonnet.")
+@click.option(
+    "--revision",
+    type=click.IntRange(min=1),
+    help="Compare with this revision (default: the one that the service uses).",
+)
+@click.option(
+    "--latest-task-definition", "latest", is_flag=True, help="Compare with the newest revision."
+)
+@click.option("--skip-task-definition", "skipped", is_flag=True, help="Compare the service alone.")
 @JSON
 @click.pass_obj
 def diff(
     here: Here,
+    /,
     given: Given,
     with_service: bool,
     every: bool,
     exit_code: bool,
     external: str | None,
     jsonnet: bool,
+    **task: Any,
 ) -> Answer:
     """Say what a deploy of the files would change of what runs, and why each place differs; no
     difference prints nothing."""
+    which = Which(**task)
+    _assert_compares(which, with_service)
     desk = opened(here, given)
     if external:
-        return told_by(desk, external, jsonnet, with_service)
-    return told_apart(desk, with_service, every, exit_code)
+        return told_by(desk, external, jsonnet, with_service, which)
+    return told_apart(desk, with_service, every, exit_code, which)
+
+
+def _assert_compares(which: Which, with_service: bool) -> None:
+    """Raises UsageProblem."""
+    if len(which.options) > 1:
+        raise UsageProblem(f"{' and '.join(which.options)}: name one of them")
+    if which.skipped and not with_service:
+        raise UsageProblem("--skip-task-definition --without-service: nothing is left to compare")
 
 
 # --- verify
