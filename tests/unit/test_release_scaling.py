@@ -18,6 +18,8 @@ from kirikae.release.fleets import Fleets
 from kirikae.release.scaling import Asked, rescaling, suspended
 from tests.answering import AnsweringAws, Refusal
 from tests.fleet import StandInService, around_of
+from tests.unit.test_capacity_apply import Client
+from tests.unit.test_local_scaling import NOON, World
 from tests.unit.test_release import work
 
 PLACE = ServicePlace("c", "shop", None)
@@ -205,3 +207,31 @@ def test_the_policy_of_a_deploy_allows_it():
     actions = str(policy.to_deploy(project))
     assert "application-autoscaling:RegisterScalableTarget" in actions
     assert "application-autoscaling:DescribeScalableTargets" in str(policy.to_look())
+
+
+def test_kirikae_local_takes_and_tells_what_a_deploy_asks_for(tmp_path):
+    """Over its own API: nothing that is not given changes, and a desired count outside follows."""
+    world = World(tmp_path)
+    world.service()
+    world.look(NOON)
+    place = ServicePlace("default", "web", None)
+    aws = SimpleNamespace(client=lambda service: Client(world, service))
+    assert rescaling(aws, place, Asked(suspended=True)).target is None
+    assert suspended(aws, place).says == ""
+    world.ask(
+        "RegisterScalableTarget",
+        ServiceNamespace="ecs",
+        ResourceId="service/default/web",
+        ScalableDimension="ecs:service:DesiredCount",
+        MinCapacity=1,
+        MaxCapacity=9,
+    )
+    rescaling(aws, place, Asked(suspended=True, least=2)).carry_out(aws)
+    [target] = world.ask("DescribeScalableTargets", ServiceNamespace="ecs")["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 9)
+    assert target["SuspendedState"] == ASLEEP
+    assert "is suspended" in suspended(aws, place).says
+    assert not list(rescaling(aws, place, Asked(suspended=True, least=2)).steps())
+    rescaling(aws, place, Asked(suspended=False)).carry_out(aws)
+    assert suspended(aws, place).kinds == ()
+    world.plane.close()
