@@ -76,8 +76,9 @@ def target(aws: Aws, resource: str) -> Row | None:
         asked = aws.client(_SERVICE).describe_scalable_targets(
             ServiceNamespace="ecs", ResourceIds=[resource]
         )
-    found = asked["ScalableTargets"]
-    return found[0] if found else None
+        found = asked["ScalableTargets"]
+        row: Row | None = found[0] if found else None
+    return row
 
 
 def send(
