@@ -191,6 +191,34 @@ class StandInService:
         self._write(state)
         return {"services": [state["service"]]}
 
+    def tag_resource(self, resourceArn: str, tags: list[dict[str, str]]) -> Row:
+        self._set_tags({**self.tags(), **{each["key"]: each["value"] for each in tags}})
+        return {}
+
+    def untag_resource(self, resourceArn: str, tagKeys: list[str]) -> Row:
+        left = {key: value for key, value in self.tags().items() if key not in tagKeys}
+        self._set_tags(left)
+        return {}
+
+    def tags(self) -> dict[str, str]:
+        """Key -> value, of the service."""
+        return {each["key"]: each["value"] for each in self._read()["service"].get("tags", ())}
+
+    def _set_tags(self, tags: dict[str, str]) -> None:
+        state = self._read()
+        rows = [{"key": key, "value": value} for key, value in tags.items()]
+        self._write({**state, "service": {**state["service"], "tags": rows}})
+
+    def describe_scalable_targets(self, **_: Any) -> Row:
+        found = self._read().get("scaling")
+        return {"ScalableTargets": [found] if found else []}
+
+    def register_scalable_target(self, **asked: Any) -> Row:
+        """What is not given stays."""
+        state = self._read()
+        self._write({**state, "scaling": {**state.get("scaling", {}), **asked}})
+        return {"ScalableTargetARN": "arn"}
+
     def get_paginator(self, operation: str) -> StandInService:
         assert operation == "list_tasks"
         return self

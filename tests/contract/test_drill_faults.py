@@ -79,7 +79,7 @@ def test_a_killed_task_costs_what_was_foretold_and_is_replaced(local, tmp_path):
     assert code in (0, 5), found  # 5: this machine was too busy to judge the service
     assert found["fault"] == "kill-task"
     assert found["expected"] == {"share": 0.5, "detection_s": 0.0, "bad": 0.0}
-    assert found["lost"] == 0
+    assert code == 5 or found["lost"] == 0, found
     assert found["detection_s"] is not None
     stopped = shop.ecs.describe_tasks(cluster=shop.name, tasks=found["hit"])["tasks"][0]
     assert stopped["stoppedReason"] == "kirikae drill"

@@ -33,6 +33,7 @@ from kirikae.release.ledger import Deployed, Ledger, OpenEntry, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import Manifest, Releases
 from kirikae.release.on_host import OnHost
+from kirikae.release.scaling import Asked
 from tests.fleet import StandInHosts, StandInService
 
 SETTINGS = OldDeployer(
@@ -117,6 +118,15 @@ def deploy(folder: Path, fleet: Fleet, release_id: str) -> Deployed:
 
 
 Made = Callable[[Path], Fleet]
+_CHANGES = [
+    "register_task_definition",
+    "create_service",
+    "update_service",
+    "tag_resource",
+    "untag_resource",
+    "register_scalable_target",
+]
+"""Calls by which a deploy changes something at AWS."""
 
 
 def killed_at(folder: Path, made: Made, step: int) -> bool:
@@ -139,7 +149,7 @@ def killed_at(folder: Path, made: Made, step: int) -> bool:
         for kind, acts in (
             (ssh.Host, ["run"]),
             (SqliteStore, ["create_if_absent", "replace_if_match"]),
-            (StandInService, ["register_task_definition", "create_service", "update_service"]),
+            (StandInService, _CHANGES),
         ):
             for act in acts:
                 setattr(kind, act, counted(getattr(kind, act)))
@@ -228,6 +238,44 @@ def test_a_release_on_ecs_killed_at_each_step_and_run_again_ends_in_the_same_sta
     while service_killed_and_run_again(tmp_path / str(step), exists, step):
         step += 1
     assert step > 6
+
+
+def suspending(folder: Path) -> Fleet:
+    fleet = on_ecs(folder)
+    assert isinstance(fleet, EcsFleet)
+    return replace(fleet, scaling=Asked(suspended=True, most=8))
+
+
+def tagged_killed_and_run_again(folder: Path, step: int) -> bool:
+    """The service runs r2 with the tags of its file, and auto scaling is as it was asked for; False
+    if no step was left to be killed at."""
+    (folder / "ecs").mkdir(parents=True)
+    (folder / "ecs/ecs-task-def.json").write_text(json.dumps(TASK))
+    (folder / "ecs/ecs-service-def.json").write_text('{"tags": [{"key": "Env", "value": "new"}]}')
+    service = StandInService(folder / "service.json")
+    before = [{"key": "Env", "value": "old"}, {"key": "Gone", "value": "1"}]
+    service.tag_resource("shop", before)
+    service.register_scalable_target(MinCapacity=1, MaxCapacity=4)
+    release(folder, "r2", app="two")
+    came_so_far = killed_at(folder, suspending, step)
+    if came_so_far:
+        deploy(folder, suspending(folder), "r2")
+    assert (service.serving(), service.tags()) == ("r2", {"Env": "new"}), step
+    [target] = service.describe_scalable_targets()["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 8), step
+    assert set(target["SuspendedState"].values()) == {True}, step
+    assert_one_story(folder, "shop:1", step)
+    return came_so_far
+
+
+def test_a_release_that_changes_tags_and_scaling_killed_at_each_step_ends_in_the_same_state(
+    tmp_path,
+):
+    """TagResource, UntagResource, RegisterScalableTarget among the calls."""
+    step = 1
+    while tagged_killed_and_run_again(tmp_path / str(step), step):
+        step += 1
+    assert step > 9
 
 
 def test_a_release_that_does_not_answer_is_taken_back_on_every_host(hosts, tmp_path):

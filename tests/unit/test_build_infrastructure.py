@@ -273,11 +273,11 @@ def test_roles_have_what_they_call_and_no_more():
     looks; a secret is named."""
     of = VARIANTS["all moves"]
     text = written(of)["roles.tf"]
-    actions = re.findall(r'"([a-z0-9]+:[A-Za-z]*\*?)"', text)
+    actions = re.findall(r'"([a-z0-9-]+:[A-Za-z]*\*?)"', text)
     assert actions and not [each for each in actions if each.endswith("*")]
     for action, resource in _statements(text):
         if resource == '"*"':
-            looks = re.fullmatch(r"\w+:(Get|List|Describe|Simulate)\w*", action)
+            looks = re.fullmatch(r"[\w-]+:(Get|List|Describe|Simulate)\w*", action)
             assert looks or action in _WITHOUT_A_RESOURCE, action
     assert "parameter/shop/pw" in text and "parameter/*" not in text
     assert "sqs:ReceiveMessage" in text and "arn:aws:sqs:ap-northeast-1:123456789012:mails" in text

@@ -9,12 +9,13 @@ import boto3
 import pytest
 
 from kirikae.console import ecs_desk
+from kirikae.model.errors import UsageProblem
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release.ecs import comparing
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.fleet import ServicePlace
 from kirikae.release.manifest import Releases
-from tests.answering import AnsweringAws
+from tests.answering import AnsweringAws, Refusal
 from tests.cloud import REGION, empty_cloud
 from tests.command import run
 from tests.described import Described
@@ -277,3 +278,45 @@ def test_the_task_definition_that_is_compared_is_the_one_that_the_service_uses(h
     aws.answers["DescribeServices"] = {"services": []}
     list(comparing.differences(config, aws, loaded))
     assert asked == [TASK["taskDefinitionArn"], "web"]
+
+
+@pytest.mark.parametrize(
+    ("which", "asked", "targets"),
+    [
+        ({"revision": 2}, ["web:2"], ["service", "taskdef"]),
+        ({"latest": True}, ["web"], ["service", "taskdef"]),
+        ({"skipped": True}, [], ["service"]),
+    ],
+)
+def test_another_task_definition_is_compared_where_it_is_named(here, which, asked, targets):
+    """By the diff itself and by a command that compares."""
+    aws = AnsweringAws(
+        {
+            "DescribeServices": {"services": [SERVICE]},
+            "DescribeTaskDefinition": {"taskDefinition": TASK},
+        }
+    )
+    config = ecs_desk.load(ecs_desk.Wanted(here, {}, lambda _: aws, None))
+    loaded = comparing.load_all(config)
+    chosen = comparing.Which(**which)
+    found = list(comparing.differences(config, aws, loaded, which=chosen))
+    both = list(comparing.sides(config, aws, loaded, which=chosen))
+    named = [each["taskDefinition"] for name, each in aws.asked if "TaskDef" in name]
+    assert named == asked * 2
+    assert [each.target for each in found] == [name for name, _ in both] == targets
+
+
+def test_a_revision_that_is_not_there_and_two_choices_at_once_are_refused(here, runs):
+    """With the revision's number, and both options."""
+    gone = Refusal("ClientException", "Unable to describe task definition.")
+    aws = AnsweringAws(
+        {"DescribeServices": {"services": [SERVICE]}, "DescribeTaskDefinition": gone}
+    )
+    config = ecs_desk.load(ecs_desk.Wanted(here, {}, lambda _: aws, None))
+    loaded = comparing.load_all(config)
+    with pytest.raises(UsageProblem, match="--revision 9: web has no such revision"):
+        list(comparing.differences(config, aws, loaded, which=comparing.Which(9)))
+    both = run("ecs", "diff", "--revision", "2", "--latest-task-definition")
+    assert both.exit_code == 2 and "--revision and --latest-task-definition" in both.stderr
+    none = run("ecs", "diff", "--skip-task-definition", "--without-service")
+    assert none.exit_code == 2 and "nothing is left" in none.stderr

@@ -170,6 +170,41 @@ def test_who_may_not_look_at_service_deployments_is_told_by_the_service(looks):
     assert wait()[-1].ending is Ending.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    ("stage", "status", "paused", "comes"),
+    [
+        ("TEST_TRAFFIC_SHIFT", "IN_PROGRESS", (), True),
+        ("BAKE_TIME", "IN_PROGRESS", (), True),
+        ("PRE_SCALE_UP", "IN_PROGRESS", (), False),
+        ("BAKE_TIME", "ROLLBACK_IN_PROGRESS", (), False),
+        ("TEST_TRAFFIC_SHIFT", "IN_PROGRESS", ("AWAITING_ACTION",), True),
+        ("PRE_SCALE_UP", "IN_PROGRESS", ("AWAITING_ACTION",), False),
+    ],
+)
+def test_a_stage_is_reached_at_it_or_beyond_it_and_never_on_the_way_back(
+    looks, stage, status, paused, comes
+):
+    """Stages pass between two looks; a pause ahead of the stage is told as ever."""
+    hooks = [{"status": each} for each in paused]
+    way = {"status": status, "lifecycleStage": stage, "lifecycleHookDetails": hooks}
+    looks((row(MINE, FORMER), {"status": "PENDING"}), (row(MINE, FORMER), way))
+    if comes:
+        last = wait(until_stage="TEST_TRAFFIC_SHIFT")[-1]
+        assert (last.done, last.ending, last.stage) == (True, None, stage)
+        return
+    with pytest.raises(NotFinished) as caught:
+        wait(until_stage="TEST_TRAFFIC_SHIFT")
+    assert caught.value.ending is (Ending.PAUSED if paused else Ending.TIMED_OUT)
+
+
+def test_a_rollback_ahead_of_the_stage_is_told(looks):
+    """As where the end is waited for."""
+    back = (row(FORMER), {"status": "ROLLBACK_SUCCESSFUL"})
+    looks((row(MINE, FORMER), {"status": "IN_PROGRESS", "lifecycleStage": "SCALE_UP"}), back)
+    with pytest.raises(RolledBack):
+        wait(until_stage="BAKE_TIME")
+
+
 def test_a_pause_that_is_waited_for_is_done_and_stable_waits_for_the_former_tasks(looks):
     paused = {"lifecycleHookDetails": [{"status": "AWAITING_ACTION"}], "lifecycleStage": "PRE"}
     looks((row(MINE, FORMER), {}), (row(MINE, FORMER), paused))

@@ -54,6 +54,21 @@ def going_on(aws: Aws, group: Sequence[str]) -> list[Plain]:
     return [deployment(aws, identity) for identity in answer["deployments"]]
 
 
+def lifecycle_events(aws: Aws, identity: str) -> dict[str, str]:
+    """Event -> its status, of a deployment to ECS; empty: it has no target yet."""
+    with told():
+        client = aws.client("codedeploy")
+        targets = client.list_deployment_targets(deploymentId=identity)["targetIds"]
+        if not targets:
+            return {}
+        answer = client.batch_get_deployment_targets(deploymentId=identity, targetIds=targets)
+    return {
+        str(event["lifecycleEventName"]): str(event["status"])
+        for target in answer["deploymentTargets"]
+        for event in (target.get("ecsTarget") or {}).get("lifecycleEvents", ())
+    }
+
+
 def stop(aws: Aws, identity: str) -> None:
     """And put back what served before it."""
     with told():

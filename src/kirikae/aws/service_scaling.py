@@ -61,6 +61,26 @@ def there(
     return There(rows)
 
 
+def place_of(resource: str) -> dict[str, str]:
+    """How a scalable target is named; ``resource``: ``service/CLUSTER/SERVICE``."""
+    return {
+        "ServiceNamespace": "ecs",
+        "ResourceId": resource,
+        "ScalableDimension": "ecs:service:DesiredCount",
+    }
+
+
+def target(aws: Aws, resource: str) -> Row | None:
+    """The scalable target; None: there is none."""
+    with told():
+        asked = aws.client(_SERVICE).describe_scalable_targets(
+            ServiceNamespace="ecs", ResourceIds=[resource]
+        )
+        found = asked["ScalableTargets"]
+        row: Row | None = found[0] if found else None
+    return row
+
+
 def send(
     aws: Aws,
     operation: str,

@@ -30,10 +30,12 @@ from kirikae.model.said import Said, said
 from kirikae.release import codedeploy_group
 from kirikae.release.codedeploy import CONTROLLER
 from kirikae.release.ecs import comparing, initial, remote
+from kirikae.release.ecs.comparing import OF_SERVICE, Which
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
 from kirikae.release.ecs.gojson import without_empty, written
 from kirikae.release.ecs.initial import Place, as_jsonnet
+from kirikae.release.ecs.until import PAUSED, STABLE, Until
 from kirikae.release.ecs.verify.bench import Bench
 from kirikae.release.ecs.verify.checked import Checked, Result
 from kirikae.release.ecs.verify.whole import verified
@@ -179,10 +181,12 @@ def render(here: Here, given: Given, targets: Sequence[str], jsonnet: bool) -> A
 # --- diff
 
 
-def told_apart(desk: EcsDesk, with_service: bool, every: bool, exit_code: bool) -> Answer:
+def told_apart(
+    desk: EcsDesk, with_service: bool, every: bool, exit_code: bool, which: Which = OF_SERVICE
+) -> Answer:
     """What a deploy of these files would change, and why each place differs."""
     loaded = comparing.load_all(desk.config)
-    found = list(comparing.differences(desk.config, desk.aws, loaded, with_service))
+    found = list(comparing.differences(desk.config, desk.aws, loaded, with_service, which))
     lines = [line for each in found for line in each.text.splitlines()]
     remarks = [*desk.config.remarks, *loaded.remarks]
     plain = {"targets": [each.to_plain() for each in found], "remarks": remarks}
@@ -203,14 +207,16 @@ def _reasons(found: Sequence[Compared], every: bool) -> Iterator[Said]:
         yield from (said("release.diff.of", target=each.target, what=what) for what in told)
 
 
-def told_by(desk: EcsDesk, command: str, jsonnet: bool, with_service: bool) -> Answer:
+def told_by(
+    desk: EcsDesk, command: str, jsonnet: bool, with_service: bool, which: Which = OF_SERVICE
+) -> Answer:
     """Let a command of the user's compare: it gets ``remote/X local/X``, target by target."""
     loaded = comparing.load_all(desk.config)
     suffix = ".jsonnet" if jsonnet else ".json"
     with tempfile.TemporaryDirectory(prefix="kirikae-diff-") as folder:
         codes = [
             _external(command, Path(folder), f"{name}{suffix}", *_both_texts(both, jsonnet))
-            for name, both in comparing.sides(desk.config, desk.aws, loaded, with_service)
+            for name, both in comparing.sides(desk.config, desk.aws, loaded, with_service, which)
         ]
     return Answer({"exit_codes": codes}, silent=not as_json())
 
@@ -240,23 +246,44 @@ def _external(command: str, folder: Path, name: str, left: str, right: str) -> i
     "--external", envvar="ECSPRESSO_DIFF_COMMAND", help="Let this command compare the files."
 )
 @click.option("--jsonnet", is_flag=True, help="With --external: files in Jsonnet.")
+@click.option(
+    "--revision",
+    type=click.IntRange(min=1),
+    help="Compare with this revision (default: the one that the service uses).",
+)
+@click.option(
+    "--latest-task-definition", "latest", is_flag=True, help="Compare with the newest revision."
+)
+@click.option("--skip-task-definition", "skipped", is_flag=True, help="Compare the service alone.")
 @JSON
 @click.pass_obj
 def diff(
     here: Here,
+    /,
     given: Given,
     with_service: bool,
     every: bool,
     exit_code: bool,
     external: str | None,
     jsonnet: bool,
+    **task: Any,
 ) -> Answer:
     """Say what a deploy of the files would change of what runs, and why each place differs; no
     difference prints nothing."""
+    which = Which(**task)
+    _assert_compares(which, with_service)
     desk = opened(here, given)
     if external:
-        return told_by(desk, external, jsonnet, with_service)
-    return told_apart(desk, with_service, every, exit_code)
+        return told_by(desk, external, jsonnet, with_service, which)
+    return told_apart(desk, with_service, every, exit_code, which)
+
+
+def _assert_compares(which: Which, with_service: bool) -> None:
+    """Raises UsageProblem."""
+    if len(which.options) > 1:
+        raise UsageProblem(f"{' and '.join(which.options)}: name one of them")
+    if which.skipped and not with_service:
+        raise UsageProblem("--skip-task-definition --without-service: nothing is left to compare")
 
 
 # --- verify
@@ -351,12 +378,8 @@ def verify(here: Here, given: Given, get_secrets: bool, put_logs: bool, cache: b
 
 # --- wait
 
-_STABLE = "stable"
-_PAUSED = "paused"
-_UNTIL = (_STABLE, "deployed", _PAUSED)
 
-
-def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
+def waited(desk: EcsDesk, until: Until, timeout_s: float | None) -> Answer:
     """Until the service's newest deployment has ended; how, is in the answer."""
     from kirikae.aws import ecs_definitions
     from kirikae.release.errors import NotFinished, RolledBack
@@ -366,6 +389,13 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
     row = ecs_definitions.service(desk.aws, config.cluster, config.service)
     if row is None:
         raise UsageProblem(f"there is no service {config.service!r} in {config.cluster}")
+    until.assert_can_come(row)
+    if until.event:
+        from kirikae.console.ecs_wait import event_waited
+
+        return event_waited(desk, until.event, _LONGEST_S if timeout_s is None else timeout_s)
+    if until.stage:
+        _assert_seen(desk, str(row.get("currentServiceDeployment", "")))
     primary = next((each for each in row["deployments"] if each["status"] == "PRIMARY"), None)
     if primary is None:
         raise UsageProblem(f"ECS tells of no deployment of {config.service}: who deploys it?")
@@ -375,8 +405,9 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
         config.service,
         str(primary["id"]),
         arn=str(row.get("currentServiceDeployment", "")),
-        wants_pause=until == _PAUSED,
-        until_alone=until == _STABLE,
+        wants_pause=until.kind == PAUSED,
+        until_alone=until.kind == STABLE,
+        until_stage=until.stage,
     )
     progress = Progress()
     told = ""
@@ -388,21 +419,39 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
                 progress.step(line)
             told = counts_of(look)
     except (NotFinished, RolledBack) as error:
-        return _ended(error, config.service)
+        return ended(error, config.service)
     return _reached(last, desk)
 
 
+def _assert_seen(desk: EcsDesk, arn: str) -> None:
+    """Who may not look at service deployments would wait for a stage in vain.  Raises
+    AwsRefused."""
+    from kirikae.aws import ecs_definitions
+
+    if arn:
+        ecs_definitions.service_deployment(desk.aws, arn)
+
+
 def _reached(last: Look | None, desk: EcsDesk) -> Answer:
-    """What was waited for is there."""
-    assert last is not None and last.ending is not None
+    """What was waited for is there; a stage or an event is no ending."""
+    assert last is not None
     service = desk.config.service
+    if last.ending is None:
+        return staged(desk, last.stage)
     counts = {key: getattr(last, key) for key in ("running", "desired", "pending")}
     ending = said(f"release.ending.{last.ending}")
     line = said("release.ecs.ended", service=service, ending=ending, **counts)
     return Answer({"ending": last.ending, "service": service}, [desk.speech.say(line)])
 
 
-def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
+def staged(desk: EcsDesk, stage: str) -> Answer:
+    """It goes on from here."""
+    service = desk.config.service
+    line = said("release.ecs.staged", service=service, stage=stage)
+    return Answer({"ending": None, "stage": stage, "service": service}, [desk.speech.say(line)])
+
+
+def ended(error: NotFinished | RolledBack, service: str) -> Answer:
     stopped = list(error.stopped)
     return Answer(
         {
@@ -422,10 +471,11 @@ def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
 @click.option(
     "--wait-until",
     "until",
-    type=click.Choice(_UNTIL),
-    default=_STABLE,
+    default=STABLE,
     show_default=True,
-    help="deployed: the former tasks may still drain; paused: a hook waits for somebody.",
+    metavar="stable|deployed|paused|ecs:STAGE|codedeploy:EVENT",
+    help="deployed: the former tasks may still drain; paused: a hook waits for somebody; a stage "
+    "of ECS or an event of CodeDeploy: it has come so far, and goes on.",
 )
 @click.option(
     "--timeout",
@@ -438,8 +488,9 @@ def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
 def wait(here: Here, given: Given, until: str, timeout: str | None) -> Answer:
     """Wait for the service's newest deployment and say how it ended: succeeded (0), rolled_back
     (4), stopped, superseded, scaled_to_zero, timed_out or paused (3)."""
+    wanted = Until.read(until)
     desk = opened(here, given)
-    return waited(desk, until, desk.config.timeout_s if timeout is None else _seconds(timeout))
+    return waited(desk, wanted, desk.config.timeout_s if timeout is None else _seconds(timeout))
 
 
 # --- exec

@@ -12,6 +12,7 @@ from kirikae.model.project import Project
 from kirikae.move.kind import Statement
 
 LOOKS = (
+    "application-autoscaling:DescribeScalableTargets",
     "autoscaling:DescribeAutoScalingGroups",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
@@ -158,6 +159,12 @@ def _releases(project: Project) -> Iterator[Statement]:
     for name in names:
         service = f"{scope}:service/{new.cluster}/{name}"
         yield allow("Deploy", service, *_SERVICE)
+        # As AWS names the resource: by an ID of its own, which no project file can tell.
+        yield allow(
+            "Scale",
+            f"arn:aws:application-autoscaling:{project.region}:{project.account}:scalable-target/*",
+            "application-autoscaling:RegisterScalableTarget",
+        )
     yield from _passing(project)
     yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
     yield from _codedeploy(project)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import wraps
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,6 +38,7 @@ from kirikae.release.fleets import Fleets, fleets_of
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import About, Releases, checked_id, git_commit, new_id, pack
+from kirikae.release.scaling import Asked, Suspended, suspended
 from kirikae.release.schema import asked
 from kirikae.release.status import ServiceNow, Standing, standing
 
@@ -53,6 +56,12 @@ class ReleaseDesk:
     lock: Lock
     fleets: Fleets
     around: Around
+    suspended: Callable[[Sequence[str]], list[Suspended]] = field(default=lambda _: [])
+    """What of the auto scaling of these fleets is suspended now."""
+
+    def scaling(self, wanted: Asked) -> ReleaseDesk:
+        """Its deploys change auto scaling, too."""
+        return replace(self, fleets=replace(self.fleets, scaling=wanted))
 
     def of(self, sides: Iterable[str]) -> list[Fleet]:
         return [self.fleets.of(side) for side in sides]
@@ -93,7 +102,15 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
         tell,
     )
     lock = Lock(store, project.environment, project.service)
-    return ReleaseDesk(project, aws, ledger, lock, fleets, around)
+    return ReleaseDesk(
+        project,
+        aws,
+        ledger,
+        lock,
+        fleets,
+        around,
+        lambda sides: [suspended(aws, place) for place in fleets.places(sides)],
+    )
 
 
 # --- what the verbs answer
@@ -162,7 +179,7 @@ def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: 
         steps = deploying.steps(release_id, fleets)
         lines = [] if target is None else [f"would migrate the database to schema {target}"]
         lines += [f"would {step.says} ({step.operation})" for step in steps]
-        return would(
+        found = would(
             lines,
             {
                 "release": release_id,
@@ -171,11 +188,20 @@ def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: 
                 "hooks": ahead.hooks.there,
             },
         )
+        return _with_suspended(found, desk, sides)
     ended = deploying.deploy(
         release_id, fleets, desk.ledger, desk.lock, lambda: ahead.do(release_id)
     )
     answer = _answer(ended, "{release} serves on the {fleet} fleet ({detail})")
-    return _afterwards(answer, ahead)
+    return _afterwards(_with_suspended(answer, desk, sides), ahead)
+
+
+def _with_suspended(answer: Answer, desk: ReleaseDesk, sides: Sequence[str]) -> Answer:
+    """However it ended, and whoever suspended it: auto scaling that does nothing is told."""
+    found = desk.suspended(sides)
+    told = [each.says for each in found if each.says]
+    plain = {"auto_scaling": [each.to_plain() for each in found]}
+    return replace(answer, plain={**answer.plain, **plain}, notes=[*answer.notes, *told])
 
 
 def _afterwards(answer: Answer, ahead: Ahead) -> Answer:
@@ -198,7 +224,7 @@ def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answe
     ahead = desk.around.ahead(back_to[0], sides)
     ended = deploying.roll_back(fleets, desk.ledger, desk.lock, lambda: ahead.go_back(back_to))
     answer = _answer(ended, "{release} serves on the {fleet} fleet again")
-    return _afterwards(answer, ahead)
+    return _afterwards(_with_suspended(answer, desk, sides), ahead)
 
 
 def _answer(ended: deploying.Ended, line: str) -> Answer:
@@ -299,6 +325,60 @@ _TIMEOUT = click.option(
 )
 
 
+def _scaling(command: Callable[..., Answer]) -> Callable[..., Answer]:
+    """The flags of ecspresso for auto scaling, as one ``scaling``."""
+
+    @wraps(command)
+    def given(
+        *arguments: Any,
+        suspends: bool,
+        resumes: bool,
+        least: int | None,
+        most: int | None,
+        **more: Any,
+    ) -> Answer:
+        if suspends and resumes:
+            raise UsageProblem("--suspend-auto-scaling or --resume-auto-scaling, one of both")
+        if least is not None and most is not None and least > most:
+            raise UsageProblem(f"--auto-scaling-min {least} is more than --auto-scaling-max {most}")
+        suspends_or_resumes = suspends if suspends or resumes else None
+        return command(*arguments, scaling=Asked(suspends_or_resumes, least, most), **more)
+
+    for option in reversed(_SCALING_OPTIONS):
+        given = option(given)
+    return given
+
+
+_SCALING_OPTIONS = (
+    click.option(
+        "--suspend-auto-scaling",
+        "suspends",
+        is_flag=True,
+        help="Of the ECS service, before it is updated; it stays suspended.",
+    ),
+    click.option(
+        "--resume-auto-scaling",
+        "resumes",
+        is_flag=True,
+        help="Lift whatever is suspended of it, before the service is updated.",
+    ),
+    click.option(
+        "--auto-scaling-min",
+        "least",
+        type=click.IntRange(min=0),
+        metavar="TASKS",
+        help="The least tasks of its auto scaling from then on.",
+    ),
+    click.option(
+        "--auto-scaling-max",
+        "most",
+        type=click.IntRange(min=0),
+        metavar="TASKS",
+        help="The most tasks of its auto scaling from then on.",
+    ),
+)
+
+
 def _tell(text: str) -> None:
     """How it comes along, while the answer is still to come; in a pipe too, for CI's log."""
     if not as_json():
@@ -369,6 +449,7 @@ def create(
 @_TO
 @_SERVICE
 @_TIMEOUT
+@_scaling
 @DRY
 @JSON
 @click.pass_obj
@@ -378,13 +459,16 @@ def deploy(
     sides: list[str],
     services: list[str],
     timeout_s: float,
+    scaling: Asked,
     dry_run: bool,
 ) -> Answer:
     """Put RELEASE_ID on the fleets, and wait until it really serves; run again after a crash, it
     goes on."""
     here.assert_may_change("release deploy", dry_run)
     checked_id(release_id)
-    desk = open_release_desk(here, timeout_s, _tell)
+    if scaling.anything and NEW not in sides:
+        raise UsageProblem("auto scaling is the new fleet's: add `--to new`, or leave its flags")
+    desk = open_release_desk(here, timeout_s, _tell).scaling(scaling)
     return deployed(desk, release_id, fleets_of(desk.project, sides, services), dry_run)
 
 
@@ -415,7 +499,11 @@ def status(here: Here, at: str | None) -> Answer:
     desk = open_release_desk(here, 0, _tell)
     if at is not None:
         return served_at(desk.ledger, _moment(at), fleets_of(desk.project, (OLD, NEW)))
-    found = shown(standing(desk.project, desk.aws, desk.ledger))
+    found = _with_suspended(
+        shown(standing(desk.project, desk.aws, desk.ledger)),
+        desk,
+        fleets_of(desk.project, (OLD, NEW)),
+    )
     frozen = desk.around.freeze.now()
     if frozen is None:
         return found

@@ -85,6 +85,7 @@ class CodeDeployFleet:
         arn = self.ours.registered(change.task, entry)
         entry.assert_ours()
         change.tagging.carry_out(self.ours.aws)
+        change.scaling.carry_out(self.ours.aws)
         changes = updates(change.service)
         if changes:
             place = self.ours.place
@@ -295,7 +296,8 @@ class CodeDeployFleet:
 
 def _remarks(change: Change) -> list[str]:
     why = {**change.unsent, **unsent(change.service)}
-    return [f"`{key}` is not sent to ECS: {each}" for key, each in why.items()]
+    told = [f"`{key}` is not sent to ECS: {each}" for key, each in why.items()]
+    return [*told, *change.scaling.remarks()]
 
 
 def _is_over(info: Row) -> bool:

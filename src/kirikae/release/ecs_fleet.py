@@ -15,6 +15,7 @@ from kirikae.release.errors import DefinitionProblem, NoImages, NotFinished, Not
 from kirikae.release.fleet import NEW, Place, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
+from kirikae.release.scaling import Asked, Rescaling, rescaling
 from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
 from kirikae.release.tags import Tagging, tagging
 from kirikae.release.way_back import Good
@@ -62,6 +63,7 @@ class Change:
     """Of a service that is there already."""
     controller: str = _BY_ECS
     """Who deploys it."""
+    scaling: Rescaling = field(default_factory=Rescaling)
 
     @property
     def operation(self) -> str:
@@ -78,6 +80,7 @@ class Change:
         return [
             register,
             *self.tagging.steps(),
+            *self.scaling.steps(),
             Step(
                 "; ".join(says),
                 self.operation,
@@ -88,6 +91,7 @@ class Change:
     def remarks(self) -> list[str]:
         """What whoever asks for this change may not expect."""
         told = [f"`{key}` is not sent: {why}" for key, why in self.unsent.items()]
+        told += self.scaling.remarks()
         if self.desired == 0:
             told.append("its desired count is 0: nothing will run, and nothing will be proven")
         return told
@@ -164,6 +168,7 @@ class EcsFleet:
     timeout_s: float
     tell: Tell
     side: str = NEW
+    scaling: Asked = field(default_factory=Asked)
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises DefinitionProblem, NoImages, NotThere."""
@@ -186,6 +191,7 @@ class EcsFleet:
         entry.assert_ours()
         # Ahead of the tasks, which may inherit them (`propagateTags`).
         wanted.tagging.carry_out(self.aws)
+        wanted.scaling.carry_out(self.aws)
         with_task = {**wanted.service, "taskDefinition": arn}
         former = entry.now.previous.get(_SERVICE, "")
         if wanted.exists:
@@ -298,6 +304,7 @@ class EcsFleet:
             hooks=files.appspec.get("Hooks"),
             controller=_controller(found or files.service.plain),
             tagging=tagging(found or {}, files.tags if found else None, files.ignored_tags),
+            scaling=rescaling(self.aws, self.place, self.scaling),
         )
 
     def configured_codedeploy(self) -> Mapping[str, Any]:

@@ -5,15 +5,15 @@ Each is imported when a project file has it: a deploy waits for what it uses alo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
-from kirikae.model.project import OldDeployer, OldFleet, Project
+from kirikae.model.project import NewDeployer, OldDeployer, OldFleet, Project
 from kirikae.release.balancer import Balancer
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.errors import NoDeployer
@@ -30,6 +30,7 @@ from kirikae.release.fleet import (
 from kirikae.release.gate import Gate
 from kirikae.release.ledger import Ledger
 from kirikae.release.manifest import Releases
+from kirikae.release.scaling import Asked
 
 if TYPE_CHECKING:
     from kirikae.release.agent.place import AgentPlace
@@ -81,6 +82,7 @@ class Fleets:
     environment: Mapping[str, str]
     timeout_s: float
     tell: Tell
+    scaling: Asked = field(default_factory=Asked)
 
     def of(self, side: str) -> Fleet:
         """Raises NoDeployer."""
@@ -167,6 +169,7 @@ class Fleets:
     def _new(self) -> Fleet:
         new = self.project.fleets.new
         deployer = new.deployer
+        self._assert_scales(deployer)
         if deployer is not None and deployer.command is not None:
             return self._by_command(
                 NEW,
@@ -187,6 +190,27 @@ class Fleets:
 
             return CodeDeployFleet(ours, deployer.codedeploy)
         return ours
+
+    def _assert_scales(self, deployer: NewDeployer | None) -> None:
+        """A deployer of the user's own is given its flags by the user.  Raises UsageProblem."""
+        if not self.scaling.anything or deployer is None:
+            return
+        if deployer.command is not None or deployer.ecspresso is not None:
+            raise UsageProblem(
+                "flags for auto scaling are kirikae's own deployers'; here `fleets.new.deployer` "
+                "names a command: let that do it (ecspresso has the same flags)"
+            )
+
+    def places(self, sides: Iterable[str]) -> Iterator[Place]:
+        """The ECS services among these fleets, as far as kirikae knows that they are some."""
+        new = self.project.fleets.new
+        for side in sides:
+            service = service_in(side)
+            if service:
+                group = new.services[service].target_group
+                yield ServicePlace(new.cluster, service, group)
+            elif side == NEW and not (new.deployer and new.deployer.command):
+                yield ServicePlace(new.cluster, new.ecs_service, new.group)
 
     def _further(self, service: str) -> Fleet:
         new = self.project.fleets.new
@@ -212,6 +236,7 @@ class Fleets:
             self.timeout_s,
             self.tell,
             side,
+            self.scaling,
         )
 
     def _by_command(

@@ -11,6 +11,7 @@ from kirikae.aws import ecs, ecs_definitions, elbv2
 from kirikae.aws.errors import AwsRefused
 from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable
+from kirikae.release.ecs.until import reached
 from kirikae.release.ending import Ending, Sight, judged
 from kirikae.release.errors import NotFinished, NothingRuns, RolledBack
 from kirikae.release.stopped import StoppedTask, Stops
@@ -73,6 +74,8 @@ class ServiceDeployment:
     wants_pause: bool = False
     until_alone: bool = False
     """Also until the former tasks are gone."""
+    until_stage: str = ""
+    """Or until ECS, which shifts traffic by itself, has come to this stage."""
 
     def wait(self, timeout_s: float) -> Iterator[Progress]:
         """Look until this very deployment is done, and its tasks run and answer.  Raises
@@ -141,6 +144,8 @@ class ServiceDeployment:
             )
         except AwsUnreachable:
             return None
+        if ending is Ending.PAUSED and reached(way, self.until_stage):
+            ending = None
         if ending is not None and ending is not Ending.SUCCEEDED:
             self._end(
                 ending,
@@ -207,7 +212,9 @@ class ServiceDeployment:
                 entry,
                 told.events,
             ),
-            there or (ending is Ending.PAUSED and self.wants_pause),
+            there
+            or (ending is Ending.PAUSED and self.wants_pause)
+            or (ending is None and reached(way, self.until_stage)),
             self._fresh_stops(entry, told),
             ending,
             str(way.get("lifecycleStage", "")),

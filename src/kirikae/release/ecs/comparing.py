@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kirikae.aws.session import Aws
+from kirikae.model.errors import UsageProblem
 from kirikae.release.ecs import loading, remote
 from kirikae.release.ecs.canonical import Form, Why, service_form, task_form
 from kirikae.release.ecs.config import EcsConfig
@@ -42,6 +43,43 @@ class Loaded:
             raise DefinitionProblem("\n".join(wrong))
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The task definition that the file is compared with: a revision of its family, the newest
+    one, or none at all; else the one that the service uses."""
+
+    revision: int | None = None
+    latest: bool = False
+    skipped: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """As they are asked for on the command line."""
+        asked = {
+            "--revision": self.revision is not None,
+            "--latest-task-definition": self.latest,
+            "--skip-task-definition": self.skipped,
+        }
+        return [option for option, on in asked.items() if on]
+
+
+OF_SERVICE = Which()
+
+
+def _registered(
+    aws: Aws, loaded: Loaded, there: remote.Service | None, which: Which
+) -> remote.Task | None:
+    """Raises UsageProblem for a revision that is not there."""
+    family = str(loaded.task.plain.get("family", ""))
+    if which.revision is not None:
+        found = remote.task(aws, f"{family}:{which.revision}")
+        if found is None:
+            raise UsageProblem(f"--revision {which.revision}: {family} has no such revision")
+        return found
+    name = family if which.latest or there is None else there.task_definition
+    return remote.task(aws, name) if name else None
+
+
 def load_all(config: EcsConfig) -> Loaded:
     """Raises DefinitionProblem."""
     task = task_of(config)
@@ -71,6 +109,7 @@ def differences(
     aws: Aws,
     loaded: Loaded,
     with_service: bool = True,
+    which: Which = OF_SERVICE,
 ) -> Iterator[Compared]:
     """Of the service, then of the task definition that it uses, else of the newest one."""
     loaded.assert_comparable()
@@ -87,9 +126,9 @@ def differences(
                 there,
                 config.ignored_tags,
             )
-    family = str(loaded.task.plain.get("family", ""))
-    name = there.task_definition if there is not None else family
-    found = remote.task(aws, name) if name else None
+    if which.skipped:
+        return
+    found = _registered(aws, loaded, there, which)
     yield of_task(
         loaded.task,
         found,
@@ -102,6 +141,7 @@ def sides(
     aws: Aws,
     loaded: Loaded,
     with_service: bool = True,
+    which: Which = OF_SERVICE,
 ) -> Iterator[tuple[str, tuple[Plain, Plain]]]:
     """For a command that compares by itself: each target with what runs (empty: nothing) and what
     the files say, in the forms that ``differences`` compares."""
@@ -113,9 +153,9 @@ def sides(
         if with_service:
             runs = {} if there is None else _form_there(loaded.service, there, ignored).plain
             yield SERVICE, (runs, service_form(loaded.service.plain, ignored).plain)
-    family = str(loaded.task.plain.get("family", ""))
-    name = there.task_definition if there is not None else family
-    task = remote.task(aws, name) if name else None
+    if which.skipped:
+        return
+    task = _registered(aws, loaded, there, which)
     registered = {} if task is None else task_form(task.plain, ignored).plain
     yield TASK, (registered, task_form(loaded.task.plain, ignored).plain)
 
