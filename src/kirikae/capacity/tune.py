@@ -26,6 +26,8 @@ GENERATIONS = 15
 _FACTOR = 0.6
 _CROSSED = 0.7
 _OVERSHOOT = 50.0
+_KEPT_BACK = 0.5
+"""So much of the limit is searched with: a week that has not come yet holds other crowds."""
 LOUDER = 1.3
 """The training weeks once more with so many times their load: room for growth."""
 _WEEK = 7 * 24 * 60
@@ -267,7 +269,7 @@ class _Search:
         )
         bands, _ = of_run(run, self.hour, self.file.tasks.spot)
         usd = np.array([(band.least + band.most) / 2 for band in bands])
-        limit = self.file.bad_percent / 100
+        limit = _KEPT_BACK * self.file.bad_percent / 100
         over = np.maximum(run.bad - limit, 0) / limit
         score: Numbers = usd * (1 + _OVERSHOOT * over)
         total: Numbers = score.reshape(len(weeks), len(people)).sum(axis=0)
